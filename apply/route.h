@@ -1,0 +1,73 @@
+// How one source table becomes one target table.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <optional>
+#include <set>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "core/error.h"
+#include "core/schema.h"
+
+namespace crossfade::apply {
+
+enum class TenancyMode : uint8_t { kColumn, kNone };
+enum class TenantType : uint8_t { kText, kBigint, kUuid };
+
+// The value that tells this migration's rows from all others on the target.
+struct Tenancy {
+  TenancyMode mode = TenancyMode::kColumn;
+  std::string column = "tenant_id";
+  TenantType type = TenantType::kText;
+  std::string value;  // as text, valid for `type`
+};
+
+// What tells one row of a table from another, for updates and deletes.
+enum class RowIdentity : uint8_t {
+  kPrimaryKey,
+  kUniqueKey,  // the first unique key of NOT NULL columns, whole columns only
+  kWholeRow,   // no key: all columns of the before image, and one row of those that are equal
+};
+
+struct Route {
+  TableSchema source;
+  std::string schema;  // target
+  std::string table;   // target
+  bool tenant_column = false;
+  std::vector<uint32_t> columns;  // source columns that the target has, in the target's order
+  RowIdentity identity = RowIdentity::kPrimaryKey;
+  std::vector<uint32_t> key;  // source columns of the identity; for kWholeRow: all of `columns`
+
+  // Source tables whose rows a delete or key change of this one's may change through foreign keys with an action, directly or
+  // on and on; with this table itself if it is among them. Empty: no barrier is needed (hazard H12).
+  std::set<std::string> cascade_reach;
+  // Columns of this table that some foreign key with an ON UPDATE action refers to.
+  std::set<uint32_t> referenced_columns;
+};
+
+struct RouteRules {
+  Tenancy tenancy;
+  std::string target_schema = "public";
+  std::vector<std::string> include = {"*"};  // table names, * and ? as wildcards
+  std::vector<std::string> exclude;
+};
+
+// All routes of a migration. Immutable; any thread.
+class RouteSet {
+ public:
+  static Result<RouteSet> Make(const std::vector<TableSchema>& tables, const RouteRules& rules);
+  const Route* Find(std::string_view source_table) const;
+  const std::vector<std::unique_ptr<Route>>& routes() const { return routes_; }  // by source name
+  const RouteRules& rules() const { return rules_; }
+
+ private:
+  std::vector<std::unique_ptr<Route>> routes_;
+  std::map<std::string, const Route*, std::less<>> by_name_;
+  RouteRules rules_;
+};
+
+}  // namespace crossfade::apply

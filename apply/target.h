@@ -1,0 +1,168 @@
+// The database that a migration fills. Progress and data commit together; every transaction is fenced by the epoch.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <span>
+#include <stop_token>
+#include <string>
+#include <vector>
+
+#include "apply/route.h"
+#include "core/change.h"
+#include "core/chunk.h"
+#include "core/error.h"
+#include "core/position.h"
+#include "core/seq.h"
+
+namespace crossfade::apply {
+
+// Who runs a migration, as another process is told.
+struct Owner {
+  std::string host;
+  int64_t pid = 0;
+  std::string program;  // "crossfade 0.1.0"
+};
+
+// One worker's row of progress.
+struct Progress {
+  uint32_t worker = 0;
+  std::string journal_id;
+  Seq low;  // all up to it is applied
+  Position position;
+  int64_t commit_time_us = 0;
+  struct Applied {
+    Seq seq;
+    Position position;
+  };
+  std::vector<Applied> above;  // applied beyond `low`
+};
+
+// What stands durably on the target about this migration.
+struct TargetState {
+  uint64_t epoch = 0;
+  std::string journal_id;  // empty: never begun
+  std::vector<Progress> progress;
+  std::vector<ChunkMark> chunks;
+  std::vector<std::string> facts;  // stages done: "tables", "copied", "keys", "analyzed"
+};
+
+// One net change of one row. Images borrow from whoever made the batch.
+struct RowChange {
+  std::span<const Value> before;  // empty for inserts
+  std::span<const Value> after;   // empty for deletes
+  Seq seq;
+};
+
+enum class StepKind : uint8_t {
+  kInsert,         // every row must be new
+  kUpdate,         // every row must be there; found by the identity in `before`
+  kDelete,         // every row must be there
+  kUpsert,         // by primary key: insert, or make equal to `after` (chunk windows, repair)
+  kUpdateIfThere,  // (chunk windows)
+  kDeleteIfThere,
+  kTruncate,       // all of this tenant's rows, without actions
+};
+
+// Rows of one table and kind that may be written by one statement, in any order among themselves.
+struct Step {
+  const Route* route = nullptr;
+  StepKind kind = StepKind::kInsert;
+  bool without_actions = false;  // the source neither checked nor cascaded (hazard H9)
+  std::vector<RowChange> rows;
+};
+
+// One target transaction.
+struct Batch {
+  std::vector<Step> steps;  // in this order
+  Progress progress;        // what holds once it is committed
+};
+
+struct CommitResult {
+  enum class Outcome : uint8_t {
+    kCommitted,
+    kRejected,  // rolled back: step `step` met a constraint, or touched another number of rows than it has
+  };
+  Outcome outcome = Outcome::kCommitted;
+  size_t step = 0;
+  uint64_t affected = 0;       // rows that the step touched, when that is what was wrong
+  std::optional<Error> error;  // the server's, when a constraint was met
+};
+
+// One worker's connection. One thread, but for Cancel.
+class ApplySession {
+ public:
+  virtual ~ApplySession() = default;
+  // All of the batch and its progress, or nothing. InDoubt when the connection was lost during COMMIT; Corrupt CF1502 when
+  // a higher epoch has taken over (nothing was committed).
+  virtual Result<CommitResult> Commit(const Batch& batch) = 0;
+  // From any thread: cancels what runs, which then fails with Transient.
+  virtual void Cancel() = 0;
+};
+
+// Loads chunks. One thread, but for Cancel.
+class ChunkLoader {
+ public:
+  virtual ~ChunkLoader() = default;
+  // Starts the chunk's transaction: epoch check and mark first. `replace`: delete this tenant's rows of the range before.
+  virtual Status Begin(const Route& route, const ChunkMark& mark, bool replace) = 0;
+  // One row: one Value per source column; borrowed during the call.
+  virtual Status Add(std::span<const Value> row) = 0;
+  // `mark` with its final window and row count. Durable when it returns; InDoubt when the connection was lost.
+  virtual Status Commit(const ChunkMark& mark) = 0;
+  virtual void Rollback() = 0;
+  virtual void Cancel() = 0;
+};
+
+// Something a person should know, or must mend, before the copy starts.
+struct Finding {
+  bool blocks = false;
+  std::string code;
+  std::string object;
+  std::string found;
+  std::string meaning;
+  std::string fix;
+};
+
+// Stages of the target's schema, each idempotent, each under the target's one DDL lock, each fenced.
+enum class SchemaStage : uint8_t {
+  kTables,            // tables with primary keys
+  kKeys,              // secondary indexes and unique keys
+  kForeignKeys,       // added and validated
+  kIdentity,          // identity values behind the largest id
+  kAnalyze,
+};
+
+// One migration's place on one target. Thread-safe.
+class Target {
+ public:
+  virtual ~Target() = default;
+
+  // Becomes the owner, with a higher epoch: waits for transactions of an earlier one that are still under way, and reads the
+  // state under that lock. Config CF1501, naming the owner, if one lives (its heartbeat moved while we looked) and `force` is false.
+  virtual Result<TargetState> TakeOver(const Owner& owner, bool force, std::stop_token stop) = 0;
+  // Shows that the owner lives. Every second. Corrupt CF1502 when superseded.
+  virtual Status Heartbeat() = 0;
+  // Gives ownership back, so that the next TakeOver need not wait.
+  virtual void Release() = 0;
+
+  // Progress and facts, read under row locks.
+  virtual Result<TargetState> ReadState() = 0;
+  virtual Status BindJournal(const std::string& journal_id) = 0;
+  virtual Status SetFact(const std::string& fact) = 0;
+
+  // What would be made, and what stands in the way.
+  virtual Result<std::vector<Finding>> PlanSchema(const RouteSet& routes) = 0;
+  virtual Status BuildSchema(const RouteSet& routes, SchemaStage stage, std::stop_token stop) = 0;
+
+  virtual Result<std::unique_ptr<ChunkLoader>> OpenLoader() = 0;
+  virtual Result<std::unique_ptr<ApplySession>> OpenSession(uint32_t worker) = 0;
+
+  // Deletes this tenant's rows of one table, and its chunk marks, in one transaction.
+  virtual Status ClearTable(const Route& route) = 0;
+  // Undoes the migration: this tenant's rows, helper rows, tables nobody else uses.
+  virtual Status Abort(const RouteSet& routes) = 0;
+};
+
+}  // namespace crossfade::apply

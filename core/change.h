@@ -1,0 +1,36 @@
+// One row's change, as the source's log tells it.
+#pragma once
+
+#include <cstdint>
+#include <span>
+
+#include "core/schema.h"
+#include "core/value.h"
+
+namespace crossfade {
+
+// Part of the journal's format: never reuse a number.
+enum class ChangeKind : uint8_t { kInsert = 1, kUpdate = 2, kDelete = 3, kTruncate = 4 };
+
+// Bits of Change::flags; part of the journal's format.
+enum ChangeFlag : uint8_t {
+  // The source did not check foreign keys and fired no action for it (foreign_key_checks = 0).
+  kNoForeignKeyChecks = 1,
+  // The source's engine did it itself, as the action of a foreign key, on behalf of a parent's change in the same
+  // statement (MySQL 9.6+ logs such rows, before the parent's).
+  kCascaded = 2,
+  // Last change of its statement on the source.
+  kEndOfStatement = 4,
+};
+
+// Borrowed, valid until its giver's next call. Images have one Value per column of `table`, in its order.
+// Insert: `after` only. Delete: `before` only. Update: both. Truncate: neither.
+struct Change {
+  const TableSchema* table = nullptr;
+  ChangeKind kind = ChangeKind::kInsert;
+  uint8_t flags = 0;
+  std::span<const Value> before;
+  std::span<const Value> after;
+};
+
+}  // namespace crossfade

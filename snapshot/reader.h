@@ -1,0 +1,61 @@
+// Reads the rows of a source as of one state.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "core/chunk.h"
+#include "core/error.h"
+#include "core/position.h"
+#include "core/schema.h"
+#include "core/value.h"
+
+namespace crossfade::snapshot {
+
+// One connection with (or without yet) an open snapshot. One thread, but for Interrupt.
+class Reader {
+ public:
+  using RowSink = std::function<Status(std::span<const Value>)>;
+  virtual ~Reader() = default;
+
+  // Opens a snapshot of its own for one chunk (chunked mode); ends the one before. What can be said about it:
+  // low: everything up to it is visible; high: nothing beyond it is visible.
+  struct Window {
+    Position low;
+    Position high;
+  };
+  virtual Result<Window> OpenSnapshot() = 0;
+
+  // Streams the rows of a range, one Value per column of `table`, in no promised order. The rows are borrowed during the call.
+  // Data error CF1610 if the table no longer looks like `table`.
+  virtual Status Read(const TableSchema& table, const ChunkRange& range, const RowSink& sink) = 0;
+
+  virtual void Interrupt() = 0;
+};
+
+struct ConsistentReaders {
+  std::vector<std::unique_ptr<Reader>> readers;  // all see the state at `position`
+  Position position;
+};
+
+// Range of the first key column's ordinals, for cutting a table into chunks; none for an empty table.
+struct KeySpan {
+  int64_t first = 0;
+  int64_t last = 0;
+};
+
+// Makes readers. Thread-safe.
+class SnapshotSource {
+ public:
+  virtual ~SnapshotSource() = default;
+  // `count` readers that see one state, opened under a lock of milliseconds. Config CF1601 if the account may not lock.
+  virtual Result<ConsistentReaders> OpenConsistent(uint32_t count) = 0;
+  virtual Result<std::unique_ptr<Reader>> OpenReader() = 0;
+  virtual Result<std::optional<KeySpan>> ReadKeySpan(const TableSchema& table) = 0;
+};
+
+}  // namespace crossfade::snapshot
