@@ -128,8 +128,9 @@ struct Finding {
 // Stages of the target's schema, each idempotent, each under the target's one DDL lock, each fenced.
 enum class SchemaStage : uint8_t {
   kTables,            // tables with primary keys
+  kActionForeignKeys, // only the foreign keys with an action, and what indexes they need: constraints inside copy groups
   kKeys,              // secondary indexes and unique keys
-  kForeignKeys,       // added and validated
+  kForeignKeys,       // all that are left: added and validated
   kIdentity,          // identity values behind the largest id
   kAnalyze,
 };
