@@ -62,7 +62,7 @@ enum class StepKind : uint8_t {
   kUpsert,         // by primary key: insert, or make equal to `after` (chunk windows, repair)
   kUpdateIfThere,  // (chunk windows)
   kDeleteIfThere,
-  kTruncate,       // all of this tenant's rows, without actions
+  kTruncate,  // all of this tenant's rows, without actions
 };
 
 // Rows of one table and kind that may be written by one statement, in any order among themselves.
@@ -73,10 +73,24 @@ struct Step {
   std::vector<RowChange> rows;
 };
 
+// A change that did not meet the row it was made for, and what was done about it. Kept on the target.
+struct Divergence {
+  Seq seq;
+  Position position;
+  std::string table;  // source name
+  std::string kind;   // "insert", "update", "delete"
+  std::string key;    // for people, as are the images
+  std::string before;
+  std::string after;
+  std::string action;  // "repaired", "skipped"
+  std::string reason;
+};
+
 // One target transaction.
 struct Batch {
   std::vector<Step> steps;  // in this order
   Progress progress;        // what holds once it is committed
+  std::vector<Divergence> divergences;
 };
 
 struct CommitResult {
@@ -85,7 +99,7 @@ struct CommitResult {
     kRejected,  // rolled back: step `step` met a constraint, or touched another number of rows than it has
   };
   Outcome outcome = Outcome::kCommitted;
-  size_t step = 0;
+  size_t step = 0;             // index into the steps of the call that was rejected; past the last: found at COMMIT
   uint64_t affected = 0;       // rows that the step touched, when that is what was wrong
   std::optional<Error> error;  // the server's, when a constraint was met
 };
@@ -94,9 +108,14 @@ struct CommitResult {
 class ApplySession {
  public:
   virtual ~ApplySession() = default;
-  // All of the batch and its progress, or nothing. InDoubt when the connection was lost during COMMIT; Corrupt CF1502 when
-  // a higher epoch has taken over (nothing was committed).
+  // All of the batch and its progress, or nothing. InDoubt when the connection was lost during COMMIT; Corrupt CF1502
+  // when a higher epoch has taken over (nothing was committed).
   virtual Result<CommitResult> Commit(const Batch& batch) = 0;
+  // The same in pieces, for a transaction larger than memory: Begin, then Write for any number of pieces, then Finish.
+  // After an error or kRejected the transaction is rolled back; Begin starts the next one.
+  virtual Status Begin(const Progress& progress) = 0;
+  virtual Result<CommitResult> Write(const std::vector<Step>& steps) = 0;
+  virtual Result<CommitResult> Finish(const std::vector<Divergence>& divergences) = 0;
   // From any thread: cancels what runs, which then fails with Transient.
   virtual void Cancel() = 0;
 };
@@ -105,7 +124,8 @@ class ApplySession {
 class ChunkLoader {
  public:
   virtual ~ChunkLoader() = default;
-  // Starts the chunk's transaction: epoch check and mark first. `replace`: delete this tenant's rows of the range before.
+  // Starts the chunk's transaction: epoch check and mark first. `replace`: delete this tenant's rows of the range
+  // before.
   virtual Status Begin(const Route& route, const ChunkMark& mark, bool replace) = 0;
   // One row: one Value per source column; borrowed during the call.
   virtual Status Add(std::span<const Value> row) = 0;
@@ -127,11 +147,12 @@ struct Finding {
 
 // Stages of the target's schema, each idempotent, each under the target's one DDL lock, each fenced.
 enum class SchemaStage : uint8_t {
-  kTables,            // tables with primary keys
-  kActionForeignKeys, // only the foreign keys with an action, and what indexes they need: constraints inside copy groups
-  kKeys,              // secondary indexes and unique keys
-  kForeignKeys,       // all that are left: added and validated
-  kIdentity,          // identity values behind the largest id
+  kTables,             // tables with primary keys
+  kActionForeignKeys,  // only the foreign keys with an action, and what indexes they need: constraints inside copy
+                       // groups
+  kKeys,               // secondary indexes and unique keys
+  kForeignKeys,        // all that are left: added and validated
+  kIdentity,           // identity values behind the largest id
   kAnalyze,
 };
 
@@ -140,8 +161,9 @@ class Target {
  public:
   virtual ~Target() = default;
 
-  // Becomes the owner, with a higher epoch: waits for transactions of an earlier one that are still under way, and reads the
-  // state under that lock. Config CF1501, naming the owner, if one lives (its heartbeat moved while we looked) and `force` is false.
+  // Becomes the owner, with a higher epoch: waits for transactions of an earlier one that are still under way, and
+  // reads the state under that lock. Config CF1501, naming the owner, if one lives (its heartbeat moved while we
+  // looked) and `force` is false.
   virtual Result<TargetState> TakeOver(const Owner& owner, bool force, std::stop_token stop) = 0;
   // Shows that the owner lives. Every second. Corrupt CF1502 when superseded.
   virtual Status Heartbeat() = 0;
