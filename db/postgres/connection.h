@@ -29,6 +29,9 @@ struct ConnectionOptions {
   uint32_t connect_timeout_s = 10;
 };
 
+// The options as libpq's connection string, for what else speaks libpq (libpqxx). Holds the password: never print it.
+std::string ConnectionString(const ConnectionOptions& options);
+
 // A parameter in PostgreSQL's binary form; nullopt is NULL.
 struct Parameter {
   uint32_t type = 0;  // OID; 0: the server infers it
@@ -42,14 +45,15 @@ struct ResultSet {
   uint64_t affected = 0;  // INSERT, UPDATE, DELETE, COPY
 };
 
-// Not thread-safe, but for Cancel. Error classes by SQLSTATE (never by message): Reconnect (08, 57P0x, socket), InDoubt (the
-// session was lost while a COMMIT was under way), Transient (40001, 40P01, 55P03, 53xxx), Config (28xxx, 3D000, 42501), Data
-// (22xxx, 23xxx, other 42xxx). server_code is the SQLSTATE. The message carries the server's primary text, detail,
-// table, column and constraint.
+// Not thread-safe, but for Cancel. Error classes by SQLSTATE (never by message): Reconnect (08, 57P0x, socket), InDoubt
+// (the session was lost while a COMMIT was under way), Transient (40001, 40P01, 55P03, 53xxx), Config (28xxx, 3D000,
+// 42501), Data (22xxx, 23xxx, other 42xxx). server_code is the SQLSTATE. The message carries the server's primary text,
+// detail, table, column and constraint.
 class Connection {
  public:
-  // Connects; session: client_encoding UTF8, TimeZone UTC, DateStyle ISO, standard_conforming_strings on, search_path as given
-  // by the server, lock_timeout 0, statement_timeout 0, extra_float_digits 3, bytea_output hex, READ COMMITTED.
+  // Connects; session: client_encoding UTF8, TimeZone UTC, DateStyle ISO, standard_conforming_strings on, search_path
+  // as given by the server, lock_timeout 0, statement_timeout 0, extra_float_digits 3, bytea_output hex, READ
+  // COMMITTED.
   static Result<std::unique_ptr<Connection>> Open(const ConnectionOptions& options);
   ~Connection();
   Connection(const Connection&) = delete;

@@ -1,5 +1,5 @@
-// How a source column is stored in PostgreSQL, and the binary form of its values. The same for COPY, array parameters and
-// single parameters, so the snapshot path and the log path cannot differ. Documented in docs/types.md.
+// How a source column is stored in PostgreSQL, and the binary form of its values. The same for COPY, array parameters
+// and single parameters, so the snapshot path and the log path cannot differ. Documented in docs/types.md.
 #pragma once
 
 #include <cstdint>
@@ -18,7 +18,10 @@ enum class ZeroDatePolicy : uint8_t {
   kInfinity,  // 0000-00-00 becomes -infinity (reversible); partial dates (2020-02-00) stop
 };
 enum class NulBytePolicy : uint8_t { kStop, kRemove };  // U+0000 in text and JSON
-enum class TimePolicy : uint8_t { kInterval, kTime };   // TIME: interval (exact), or time (stops beyond 24 h or negative)
+enum class TimePolicy : uint8_t {
+  kInterval,
+  kTime
+};  // TIME: interval (exact), or time (stops beyond 24 h or negative)
 
 struct TypePolicy {
   ZeroDatePolicy zero_dates = ZeroDatePolicy::kStop;
@@ -27,15 +30,39 @@ struct TypePolicy {
 };
 
 enum class Encoding : uint8_t {
-  kInt2, kInt4, kInt8, kNumericFromInteger, kFloat4, kFloat8, kNumeric, kBit, kText, kBytea, kDate, kInterval, kTime,
-  kTimestamp, kTimestampTz, kJson, kJsonb, kUuid, kInet, kFloat4Array,
+  kInt2,
+  kInt4,
+  kInt8,
+  kNumericFromInteger,
+  kFloat4,
+  kFloat8,
+  kNumeric,
+  kBit,
+  kText,
+  kBytea,
+  kDate,
+  kInterval,
+  kTime,
+  kTimestamp,
+  kTimestampTz,
+  kJson,
+  kJsonb,
+  kUuid,
+  kInet,
+  kFloat4Array,
 };
 
 struct PgType {
   std::string sql;         // "numeric(10,2)", "timestamp(6)"
   uint32_t oid = 0;        // 1700
-  uint32_t array_oid = 0;  // 1231
+  uint32_t array_oid = 0;  // of the parameter that ArrayBuilder makes: 1231
   Encoding encoding = Encoding::kText;
+  std::string array_sql;  // name of array_oid's type, without length or scale: "numeric[]"
+  // What each element of unnest() must be cast to before it is stored or compared; empty: nothing. unnest() takes apart
+  // arrays of arrays down to their scalars, so values that are arrays themselves (vectors) travel as text[] and are
+  // cast: "real[]". Never cast to `sql` instead: an explicit cast to varchar(n), bit(n) or numeric(p,s) cuts and rounds
+  // silently, where an assignment stops.
+  std::string array_cast;
 };
 
 // The type for a column. Config error CF1410 if there is none.

@@ -1,0 +1,20 @@
+// The errors of a PostgreSQL server, classed by SQLSTATE.
+#pragma once
+
+#include <string>
+#include <string_view>
+
+#include "core/error.h"
+
+namespace crossfade::postgres {
+
+// Reconnect, Transient, Config, Data or Corrupt; never InDoubt, which only the caller can know.
+ErrorClass ClassOfSqlState(std::string_view sqlstate);
+
+// CF1401 (session lost), CF1403 (transient), CF1404 (configuration), CF1405 (data), CF1406 (server corrupt): by class.
+std::string_view CodeOfClass(ErrorClass error_class);
+
+// An error of `component` from what the server said.
+Error ErrorFromServer(std::string_view component, std::string_view sqlstate, std::string message);
+
+}  // namespace crossfade::postgres
