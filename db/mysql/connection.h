@@ -90,6 +90,7 @@ class Connection {
  private:
   struct State;
   explicit Connection(std::unique_ptr<State> state);
+  Status Prepare();  // asks who the server is, and sets the session up
   std::unique_ptr<State> state_;
 };
 
