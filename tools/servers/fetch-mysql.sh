@@ -112,6 +112,7 @@ wrapper() { # name, path of the program below tree, more arguments in front
   shift 2
   cat >"$work/bin/$name" <<WRAPPER
 #!/bin/sh
+if [ "\$1" = --no-defaults ]; then shift; fi
 root=\$(cd "\$(dirname "\$(readlink -f "\$0")")/.." && pwd)
 tree=\$root/tree
 exec "\$tree/${loader#./}" --argv0 "\$tree/$program" \\
@@ -121,7 +122,7 @@ WRAPPER
   chmod 755 "$work/bin/$name"
 }
 
-# --no-defaults has to come first; callers need not give it.
+# --no-defaults has to come first, and once; callers may give it or not.
 wrapper mysqld usr/sbin/mysqld --no-defaults '"--basedir=$tree/usr"' '"--plugin-dir=$tree/usr/lib/mysql/plugin"' \
   '"--lc-messages-dir=$tree/usr/share/mysql"' '"--character-sets-dir=$tree/usr/share/mysql/charsets"' --secure-file-priv=
 for client in mysql mysqladmin mysqldump mysqlbinlog; do
