@@ -583,7 +583,9 @@ Result<PgType> MapType(const Column& column, const TypePolicy& policy) {
       return Make(fmt::format("numeric({},{})", column.precision, column.scale), 1700, 1231, Encoding::kNumeric,
                   "numeric");
     case ColumnType::kBit:
-      return Make(fmt::format("bit({})", column.length == 0 ? 1 : column.length), 1560, 1561, Encoding::kBit, "bit");
+      // Unquoted, bit means bit(1), and a cast to bit[] would cut every element to one bit.
+      return Make(fmt::format("bit({})", column.length == 0 ? 1 : column.length), 1560, 1561, Encoding::kBit,
+                  "\"bit\"");
     case ColumnType::kChar:
     case ColumnType::kVarchar:
       // varchar(0) is no type; a column of length 0 holds the empty string alone.
