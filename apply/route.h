@@ -42,11 +42,17 @@ struct Route {
   RowIdentity identity = RowIdentity::kPrimaryKey;
   std::vector<uint32_t> key;  // source columns of the identity; for kWholeRow: all of `columns`
 
-  // Source tables whose rows a delete or key change of this one's may change through foreign keys with an action, directly or
-  // on and on; with this table itself if it is among them. Empty: no barrier is needed (hazard H12).
+  // Source tables whose rows a delete or key change of this one's may change through foreign keys with an action,
+  // directly or on and on; with this table itself if it is among them. Empty: no barrier is needed (hazard H12).
   std::set<std::string> cascade_reach;
   // Columns of this table that some foreign key with an ON UPDATE action refers to.
   std::set<uint32_t> referenced_columns;
+  // Some foreign key with an ON DELETE action refers to this table: a delete may change other rows.
+  bool delete_acts = false;
+  // Some foreign key, of any kind and of any captured table, refers to this table.
+  bool referenced = false;
+  // Place in an order in which parents come before children, as far as foreign keys have one.
+  uint32_t rank = 0;
 };
 
 struct RouteRules {
@@ -59,6 +65,8 @@ struct RouteRules {
 // All routes of a migration. Immutable; any thread.
 class RouteSet {
  public:
+  // Config CF1510 for a column named like the tenant column, CF1511 for a name that the target would cut, CF1512 when
+  // no table is left.
   static Result<RouteSet> Make(const std::vector<TableSchema>& tables, const RouteRules& rules);
   const Route* Find(std::string_view source_table) const;
   const std::vector<std::unique_ptr<Route>>& routes() const { return routes_; }  // by source name

@@ -65,12 +65,14 @@ enum class StepKind : uint8_t {
   kTruncate,  // all of this tenant's rows, without actions
 };
 
-// Rows of one table and kind that may be written by one statement, in any order among themselves.
+// Rows of one table and kind that may be written by one statement, in any order among themselves; of a table whose
+// identity is the whole row, in this order.
 struct Step {
   const Route* route = nullptr;
   StepKind kind = StepKind::kInsert;
   bool without_actions = false;  // the source neither checked nor cascaded (hazard H9)
   std::vector<RowChange> rows;
+  std::vector<ChunkRange> ranges;  // kTruncate: only these; empty: all
 };
 
 // A change that did not meet the row it was made for, and what was done about it. Kept on the target.
