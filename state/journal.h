@@ -20,10 +20,10 @@ namespace crossfade::state {
 
 struct JournalOptions {
   std::string directory;
-  uint64_t part_bytes = 1 << 20;            // a larger transaction is written ahead in parts of this size
-  uint64_t budget_bytes = 20ULL << 30;      // disk; see JournalStats::over_budget
-  uint64_t keep_seconds = 0;                // applied transactions are kept at least this long
-  uint64_t memory_bytes = 64 << 20;         // RocksDB's memtables and block cache together
+  uint64_t part_bytes = 1 << 20;        // a larger transaction is written ahead in parts of this size
+  uint64_t budget_bytes = 20ULL << 30;  // disk; see JournalStats::over_budget
+  uint64_t keep_seconds = 0;            // applied transactions are kept at least this long
+  uint64_t memory_bytes = 64 << 20;     // RocksDB's memtables and block cache together
 };
 
 // What a source said about one committed transaction.
@@ -35,7 +35,8 @@ struct CommitInfo {
 
 struct Tail {
   Seq seq;            // of the last committed transaction
-  Position position;  // capture goes on behind this; may be beyond the transaction `seq` (heartbeats, transactions of others)
+  Position position;  // capture goes on behind this; may be beyond the transaction `seq` (heartbeats, transactions of
+                      // others)
 };
 
 struct TransactionHeader {
@@ -52,8 +53,8 @@ struct ChangeBlock {
 
 struct JournalStats {
   uint64_t disk_bytes = 0;
-  Seq first;  // oldest kept
-  Seq synced; // newest durable
+  Seq first;   // oldest kept
+  Seq synced;  // newest durable
   bool over_budget = false;
   std::vector<std::pair<std::string, Seq>> pins;
 };
@@ -76,12 +77,14 @@ class Journal {
   virtual bool initialized() const = 0;
   virtual Tail tail() const = 0;  // synced
   virtual JournalWriter& writer() = 0;
-  // Transactions with a Seq above `after`, in order, synced ones only.
+  // Transactions with a Seq above `after`, in order, synced ones only. Corrupt CF1305 if some of them have been
+  // trimmed, CF1306 if the journal ends before `after`: it has lost what somebody has already seen.
   virtual Result<std::unique_ptr<JournalReader>> Read(Seq after) = 0;
 
-  // Everything above `applied` must be kept for `holder`. Durable. Pins never move back.
+  // Everything above `applied` must be kept for `holder`. Durable. Pins never move back: a lower `applied` changes
+  // nothing. Corrupt CF1305 if a new holder's rows have been trimmed, CF1306 if the journal ends before `applied`.
   virtual Status Pin(const std::string& holder, Seq applied) = 0;
-  // Drops what no pin holds and is older than keep_seconds, by range.
+  // Drops what no pin holds and is older than keep_seconds, by range. Nothing as long as there is no pin.
   virtual Status Trim() = 0;
   virtual JournalStats stats() const = 0;
 
@@ -94,10 +97,15 @@ class Journal {
   virtual Result<std::optional<std::string>> GetRecord(const std::string& key) = 0;
   virtual Status DeleteRecords(const std::string& prefix) = 0;
   virtual Result<std::vector<std::pair<std::string, std::string>>> ListRecords(const std::string& prefix) = 0;
+
+  // The version of a table that changes in its blocks name by this number; null if there is none. Lives as long as
+  // the journal.
+  virtual const TableSchema* FindTable(uint32_t number) const = 0;
 };
 
 // The one writer. Begin, Add*, then one of Commit, Rollback, Prepare; or CommitPrepared, RollbackPrepared alone.
 // Nothing is durable or visible to readers before Sync returns. An error sticks: reopen the journal.
+// A change's table must stay as it is, where it is, until its transaction ends.
 class JournalWriter {
  public:
   virtual ~JournalWriter() = default;
@@ -108,8 +116,10 @@ class JournalWriter {
   virtual Status Commit(const CommitInfo& commit) = 0;
   virtual Status Rollback(const Position& position) = 0;
   // XA. The rows since Begin wait in the open area under `xid`, over restarts.
+  // Corrupt CF1303 if there is such a one already.
   virtual Status Prepare(const std::string& xid, const Position& position) = 0;
   virtual Status CommitPrepared(const std::string& xid, const CommitInfo& commit) = 0;  // Corrupt CF1303 if unknown
+  // One that is unknown is none of ours.
   virtual Status RollbackPrepared(const std::string& xid, const Position& position) = 0;
   // Nothing of interest up to here.
   virtual Status Advance(const Position& position) = 0;
