@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -30,10 +31,16 @@ class Reader {
   };
   virtual Result<Window> OpenSnapshot() = 0;
 
-  // Streams the rows of a range, one Value per column of `table`, in no promised order. The rows are borrowed during the call.
-  // Data error CF1610 if the table no longer looks like `table`.
+  // The same with low = high, for what cannot have a window. Transient CF1605 if the source did not hold still long
+  // enough (only servers that do not tell a snapshot's position).
+  virtual Result<Position> OpenExactSnapshot() = 0;
+
+  // Streams the rows of a range, one Value per column of `table`, in no promised order. The rows are borrowed during
+  // the call. Data error CF1610 if the table no longer looks like `table`. An error of the sink ends it and is handed
+  // back. After any error the reader can do nothing more.
   virtual Status Read(const TableSchema& table, const ChunkRange& range, const RowSink& sink) = 0;
 
+  // From any thread: what runs, or is called later, fails soon (Reconnect). For good.
   virtual void Interrupt() = 0;
 };
 
@@ -46,15 +53,18 @@ struct ConsistentReaders {
 struct KeySpan {
   int64_t first = 0;
   int64_t last = 0;
+  friend bool operator==(const KeySpan&, const KeySpan&) = default;
 };
 
 // Makes readers. Thread-safe.
 class SnapshotSource {
  public:
   virtual ~SnapshotSource() = default;
-  // `count` readers that see one state, opened under a lock of milliseconds. Config CF1601 if the account may not lock.
+  // `count` readers that see one state, opened under a lock of milliseconds. Config CF1601 if the account may not lock;
+  // Transient CF1602 if the lock could not be had within its short time limit.
   virtual Result<ConsistentReaders> OpenConsistent(uint32_t count) = 0;
   virtual Result<std::unique_ptr<Reader>> OpenReader() = 0;
+  // The table's first key column must have ordinals (integer or date).
   virtual Result<std::optional<KeySpan>> ReadKeySpan(const TableSchema& table) = 0;
 };
 
