@@ -1,0 +1,1 @@
+INSERT INTO autocommit_rows (v) VALUES (1);

@@ -1,0 +1,9 @@
+INSERT INTO big_rows VALUES (2, REPEAT('ä', 3000000), NULL), (3, '', REPEAT(x'00', 9000000));
+UPDATE big_rows SET t = CONCAT(t, 'end') WHERE id = 1;
+UPDATE big_rows SET b = 'small' WHERE id = 3;
+BEGIN;
+INSERT INTO big_rows VALUES (4, REPEAT('a', 4000000), NULL);
+INSERT INTO big_rows VALUES (5, REPEAT('b', 4000000), NULL);
+INSERT INTO big_rows VALUES (6, REPEAT('c', 4000000), NULL);
+DELETE FROM big_rows WHERE id = 4;
+COMMIT;

@@ -1,0 +1,1 @@
+CREATE TABLE bits (id INT PRIMARY KEY, b1 BIT(1), b7 BIT(7), b8 BIT(8), b9 BIT(9), b64 BIT(64));

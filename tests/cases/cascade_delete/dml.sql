@@ -1,0 +1,12 @@
+UPDATE cd_grandchild SET note = 'before' WHERE id = 200;
+DELETE FROM cd_parent WHERE id = 2;
+BEGIN;
+INSERT INTO cd_parent VALUES (2, 'again');
+INSERT INTO cd_child VALUES (20, 3);
+INSERT INTO cd_grandchild VALUES (200, 20, 'new');
+COMMIT;
+BEGIN;
+DELETE FROM cd_parent WHERE id = 1;
+INSERT INTO cd_parent VALUES (1, 'back');
+INSERT INTO cd_child VALUES (11, 1);
+COMMIT;

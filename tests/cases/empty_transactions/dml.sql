@@ -1,0 +1,17 @@
+BEGIN;
+COMMIT;
+UPDATE empty_transactions SET v = 1 WHERE id = 1;
+UPDATE empty_transactions SET v = 5 WHERE id = 77;
+BEGIN;
+UPDATE empty_transactions SET v = 9 WHERE id = 1;
+UPDATE empty_transactions SET v = 1 WHERE id = 1;
+COMMIT;
+BEGIN;
+INSERT INTO empty_transactions VALUES (3, 3);
+DELETE FROM empty_transactions WHERE id = 3;
+COMMIT;
+CREATE TEMPORARY TABLE only_here (id INT);
+INSERT INTO only_here VALUES (1);
+DROP TEMPORARY TABLE only_here;
+FLUSH TABLES;
+DELETE FROM empty_transactions WHERE id = 2;

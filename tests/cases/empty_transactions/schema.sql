@@ -1,0 +1,1 @@
+CREATE TABLE empty_transactions (id INT PRIMARY KEY, v INT);

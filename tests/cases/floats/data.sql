@@ -1,0 +1,1 @@
+INSERT INTO floats VALUES (1, 3.14, 3.141592653589793), (2, -0e0, -0e0);

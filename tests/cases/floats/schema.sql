@@ -1,0 +1,1 @@
+CREATE TABLE floats (id INT PRIMARY KEY, f FLOAT, d DOUBLE);

@@ -1,0 +1,1 @@
+CREATE TABLE jsons (id INT PRIMARY KEY, j JSON);

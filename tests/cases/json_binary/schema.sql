@@ -1,0 +1,1 @@
+CREATE TABLE json_binary (id INT PRIMARY KEY, j JSON);

@@ -1,0 +1,11 @@
+UPDATE key_changes SET id = 10 WHERE id = 1;
+UPDATE key_changes SET id = 1 WHERE id = 2;
+BEGIN;
+UPDATE key_changes SET id = 99 WHERE id = 3;
+UPDATE key_changes SET id = 3 WHERE id = 4;
+UPDATE key_changes SET id = 4 WHERE id = 99;
+COMMIT;
+UPDATE key_changes SET id = id + 1 WHERE id = 10;
+DELETE FROM key_changes WHERE id = 5;
+INSERT INTO key_changes VALUES (5, 'again');
+UPDATE key_changes SET id = id + 1000 ORDER BY id DESC;

@@ -1,0 +1,1 @@
+CREATE TABLE key_changes (id INT PRIMARY KEY, v VARCHAR(10));

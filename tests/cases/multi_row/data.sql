@@ -1,0 +1,1 @@
+INSERT INTO multi_row WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 500) SELECT i, i % 7, CONCAT('row ', i) FROM n;

@@ -1,0 +1,1 @@
+CREATE TABLE multi_row (id INT PRIMARY KEY, v INT, s VARCHAR(50), KEY (v));

@@ -1,0 +1,1 @@
+CREATE TABLE no_primary_key (a INT, b VARCHAR(10), f DOUBLE, d DECIMAL(10,3), t DATETIME(6), x VARBINARY(8));

@@ -1,0 +1,11 @@
+BEGIN;
+INSERT INTO cycle_a VALUES (3, NULL, 3);
+INSERT INTO cycle_b VALUES (3, 3, 3);
+UPDATE cycle_a SET b = 3 WHERE id = 3;
+COMMIT;
+BEGIN;
+UPDATE cycle_a SET b = NULL WHERE id = 1;
+DELETE FROM cycle_b WHERE id = 1;
+DELETE FROM cycle_a WHERE id = 1;
+COMMIT;
+UPDATE cycle_b SET a = 3, v = 9 WHERE id = 2;

@@ -1,0 +1,3 @@
+CREATE TABLE cycle_a (id INT PRIMARY KEY, b INT, v INT);
+CREATE TABLE cycle_b (id INT PRIMARY KEY, a INT, v INT, CONSTRAINT cycle_b_a FOREIGN KEY (a) REFERENCES cycle_a (id));
+ALTER TABLE cycle_a ADD CONSTRAINT cycle_a_b FOREIGN KEY (b) REFERENCES cycle_b (id);

@@ -1,0 +1,1 @@
+INSERT INTO savepoints VALUES (1, 1), (2, 2);

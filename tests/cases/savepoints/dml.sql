@@ -1,0 +1,14 @@
+BEGIN;
+UPDATE savepoints SET v = 10 WHERE id = 1;
+SAVEPOINT one;
+INSERT INTO savepoints VALUES (3, 3);
+DELETE FROM savepoints WHERE id = 2;
+ROLLBACK TO SAVEPOINT one;
+INSERT INTO savepoints VALUES (4, 4);
+SAVEPOINT two;
+INSERT INTO savepoints VALUES (5, 5);
+RELEASE SAVEPOINT two;
+COMMIT;
+BEGIN;
+INSERT INTO savepoints VALUES (6, 6);
+ROLLBACK;

@@ -1,0 +1,1 @@
+CREATE TABLE times (id INT PRIMARY KEY, t TIME, t3 TIME(3), t6 TIME(6));

@@ -1,0 +1,11 @@
+UPDATE unique_handover SET u = NULL WHERE id = 1;
+UPDATE unique_handover SET u = 1 WHERE id = 2;
+UPDATE unique_handover SET u = 2 WHERE id = 3;
+BEGIN;
+UPDATE unique_handover SET w = 'tmp' WHERE id = 1;
+UPDATE unique_handover SET w = 'a' WHERE id = 2;
+UPDATE unique_handover SET w = 'b' WHERE id = 1;
+COMMIT;
+DELETE FROM unique_handover WHERE id = 3;
+INSERT INTO unique_handover VALUES (6, 2, 'c');
+UPDATE unique_handover SET u = u + 10 WHERE u IS NOT NULL ORDER BY u DESC;

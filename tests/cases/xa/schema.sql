@@ -1,0 +1,1 @@
+CREATE TABLE xa_rows (id INT PRIMARY KEY, v INT);
