@@ -8,8 +8,9 @@ namespace crossfade::apply {
 namespace {
 
 constexpr std::string_view kComponent = "apply.batch";
-// What a decoded change takes in memory for each byte of its encoded form, at a guess: for judging whether one fits.
-constexpr uint64_t kDecodedPerEncoded = 2;
+// What a decoded change takes in memory for each byte of its encoded form, at a guess between long texts (1) and small
+// numbers (16): for judging whether one fits.
+constexpr uint64_t kDecodedPerEncoded = 4;
 
 // Whether rows of one shape can be read as rows of the other. Widths may differ: the target says whether a value fits.
 bool SameShape(const TableSchema& a, const TableSchema& b) {

@@ -104,6 +104,10 @@ struct CommitResult {
   size_t step = 0;             // index into the steps of the call that was rejected; past the last: found at COMMIT
   uint64_t affected = 0;       // rows that the step touched, when that is what was wrong
   std::optional<Error> error;  // the server's, when a constraint was met
+  // kRejected for numbers of rows alone: every step of the call that touched another number than it has.
+  std::vector<size_t> wrong_steps;
+  // kCommitted: on the disk of the target, with everything committed before; else a crash there may undo it.
+  bool durable = true;
 };
 
 // One worker's connection. One thread, but for Cancel.
