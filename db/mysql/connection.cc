@@ -137,6 +137,9 @@ std::vector<std::string> SessionSettings(Flavor flavor, uint32_t version) {
     }
   } else {
     sql.emplace_back("SET SESSION max_execution_time = 0");
+    if (version >= 80000) {
+      sql.emplace_back("SET SESSION information_schema_stats_expiry = 0");  // else table sizes may be a day old
+    }
     if (version >= 80030) {
       // Otherwise the catalog may hide a primary key that is in the log.
       sql.emplace_back("SET SESSION show_gipk_in_create_table_and_information_schema = 1");

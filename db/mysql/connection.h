@@ -38,22 +38,23 @@ enum class Flavor : uint8_t { kMariaDb, kMySql };
 
 struct ServerInfo {
   Flavor flavor = Flavor::kMariaDb;
-  std::string version;       // "10.11.19-MariaDB-deb12u1-log"
+  std::string version;          // "10.11.19-MariaDB-deb12u1-log"
   uint32_t version_number = 0;  // 101119; 90704
-  std::string identity;      // Position::server
+  std::string identity;         // Position::server
 };
 
 // A row of a text result: nullopt is NULL. Borrowed until the next row.
 using TextRow = std::span<const std::optional<std::string_view>>;
 
-// Not thread-safe, but for Kill. Error classes: Reconnect (the session is gone), Transient (lock wait time-out, deadlock,
-// too many connections, server shutting down before login), Config (access denied, unknown database, TLS refused), Data (the
-// statement itself failed). Errors carry the server's errno in server_code, and never the password.
+// Not thread-safe, but for Kill. Error classes: Reconnect (the session is gone), Transient (lock wait time-out,
+// deadlock, too many connections, server shutting down before login), Config (access denied, unknown database, TLS
+// refused), Data (the statement itself failed). Errors carry the server's errno in server_code, and never the password.
 class Connection {
  public:
-  // Connects, proves TLS when asked for (the cipher is checked), sets the session up so that no server setting shows through:
-  // time_zone +00:00, sql_mode '', character_set_client utf8mb4, character_set_results NULL (bytes as stored), autocommit 1,
-  // net_write_timeout and wait_timeout long enough for a slow reader, lock_wait_timeout 5 s, no query time limit.
+  // Connects, proves TLS when asked for (the cipher is checked), sets the session up so that no server setting shows
+  // through: time_zone +00:00, sql_mode '', character_set_client utf8mb4, character_set_results NULL (bytes as stored),
+  // autocommit 1, net_write_timeout and wait_timeout long enough for a slow reader, lock_wait_timeout 5 s, no query
+  // time limit.
   static Result<std::unique_ptr<Connection>> Open(const ConnectionOptions& options);
   ~Connection();
   Connection(const Connection&) = delete;
@@ -64,8 +65,8 @@ class Connection {
   std::string tls_cipher() const;
 
   Status Execute(std::string_view sql);
-  // Rows are given as they arrive (nothing is stored), text protocol. A false answer of `row` ends it early (the rest is
-  // read and dropped).
+  // Rows are given as they arrive (nothing is stored), text protocol. A false answer of `row` ends it early (the rest
+  // is read and dropped).
   Status Query(std::string_view sql, const std::function<bool(TextRow)>& row);
   // Small results: all rows; NULL is nullopt.
   Result<std::vector<std::vector<std::optional<std::string>>>> Rows(std::string_view sql);
