@@ -47,10 +47,11 @@ Status RefuseFeature(std::string_view name) {
 }  // namespace
 
 Result<std::unique_ptr<Journal>> Journal::Open(const JournalOptions& options) {
-  CROSSFADE_ASSIGN(Owner owner, Owner::Take(options.directory));
-  CROSSFADE_ASSIGN(std::unique_ptr<Store> store, Store::Open(options.directory, options.memory_bytes));
   JournalOptions bounded = options;
   bounded.part_bytes = std::clamp<uint64_t>(options.part_bytes, 1, 256 << 20);
+  bounded.memory_bytes = std::max<uint64_t>(options.memory_bytes, 4 << 20);
+  CROSSFADE_ASSIGN(Owner owner, Owner::Take(options.directory));
+  CROSSFADE_ASSIGN(std::unique_ptr<Store> store, Store::Open(options.directory, bounded.memory_bytes));
   auto journal = std::make_unique<RocksJournal>(std::move(bounded), std::move(owner), std::move(store));
   if (Status loaded = journal->Load(); !loaded) {
     return Fail(std::move(loaded.error()).WithContext(fmt::format("open {}", options.directory)));

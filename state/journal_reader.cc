@@ -77,7 +77,7 @@ class RocksReader final : public JournalReader {
   static Result<CommitRecord> Decode(const LogKey& key, std::string_view value) {
     Result<CommitRecord> record = DecodeCommitRecord(key.view(), value, "commit record");
     if (!record) {
-      record.error() = std::move(record.error()).WithContext(DescribeLogKey(key.view()));
+      std::move(record.error()).WithContext(DescribeLogKey(key.view()));  // in place; not named on the hot path
     }
     return record;
   }

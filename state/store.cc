@@ -43,7 +43,7 @@ rocksdb::DBOptions DatabaseOptions(uint64_t memory_bytes, const std::shared_ptr<
   // Memtables are counted in the cache, so that its capacity bounds both together.
   options.write_buffer_manager = std::make_shared<rocksdb::WriteBufferManager>(memory_bytes / 4 * 3, cache);
   // The small families are written with every group and would keep old logs alive.
-  options.max_total_wal_size = std::max<uint64_t>(memory_bytes * 2, 64 << 20);
+  options.max_total_wal_size = memory_bytes;
   options.bytes_per_sync = 1 << 20;
   // One writer: nothing to run in parallel, and inserts with a hint are only used without.
   options.allow_concurrent_memtable_write = false;
