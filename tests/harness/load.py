@@ -85,7 +85,8 @@ class Worker(threading.Thread):
 
     MIX = [("touch_products", 20), ("touch_customers", 16), ("new_order", 22), ("pay_order", 12), ("move_stock", 14),
            ("drop_order", 4), ("drop_customer", 2), ("new_customer", 6), ("rename_code", 4), ("retag", 4), ("move_key", 3),
-           ("reorganise", 2), ("handover", 2), ("note", 5), ("cart", 4), ("roll_back", 1), ("refresh_rates", 2)]
+           ("reorganise", 2), ("handover", 2), ("note", 5), ("cart", 4), ("roll_back", 1), ("refresh_rates", 2), ("count_stock", 8),
+           ("correct_orders", 10)]
 
     # -- what an application does, a transaction each
     def touch_products(self):
@@ -118,6 +119,16 @@ class Worker(threading.Thread):
         product, amount = self.any("products"), self.random.randint(1, 5)
         self.do("UPDATE stock SET amount = amount - %s WHERE product_id = %s AND warehouse_id = %s", amount, product, self.random.randint(1, 4))
         self.do("UPDATE stock SET amount = amount + %s WHERE product_id = %s AND warehouse_id = %s", amount, product, self.random.randint(1, 4))
+
+    def count_stock(self):
+        product = self.any("products")
+        self.do("UPDATE stock SET amount = amount + 1 WHERE product_id BETWEEN %s AND %s", product, product + 9)
+        self.do("UPDATE price_history SET price = price + 0.01 WHERE product_id BETWEEN %s AND %s", product, product + 9)
+
+    def correct_orders(self):
+        order = self.any("orders")
+        self.do("UPDATE order_lines SET price = price + 0.01 WHERE order_id BETWEEN %s AND %s", order, order + 9)
+        self.do("UPDATE orders SET total = total + 0.02 WHERE id BETWEEN %s AND %s", order, order + 9)
 
     def drop_order(self):
         self.do("DELETE FROM orders WHERE id = %s", self.any("orders"))  # cascades to lines, payments, shipments
