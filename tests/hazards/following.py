@@ -1,0 +1,307 @@
+"""Hazards while following the log: order, cascades, doubt about commits, and what must stop."""
+
+import os
+import random
+import shutil
+import time
+
+import servers
+from copying import FAMILY, numbers
+from stage import Background, expect, hazard, wait_until
+
+
+def started(scene, script, **settings):
+    scene.schema(script)
+    move = scene.migration(**settings)
+    move.start()
+    move.wait_phase("following")
+    return move
+
+
+@hazard("H12")
+def cascades_and_changes_of_what_they_reach(scene):
+    """A storm of deletes, returns and key changes over three levels; batches must neither fold nor reorder them."""
+    move = started(scene, """
+        CREATE TABLE p (id INT PRIMARY KEY, v INT);
+        CREATE TABLE c (id INT PRIMARY KEY, pid INT, v INT, FOREIGN KEY (pid) REFERENCES p (id) ON DELETE CASCADE ON UPDATE CASCADE);
+        CREATE TABLE g (id INT PRIMARY KEY, cid INT, v INT, FOREIGN KEY (cid) REFERENCES c (id) ON DELETE CASCADE ON UPDATE CASCADE);
+        CREATE TABLE s (id INT PRIMARY KEY, pid INT, boss INT, FOREIGN KEY (pid) REFERENCES p (id) ON DELETE SET NULL,
+          FOREIGN KEY (boss) REFERENCES s (id) ON DELETE CASCADE);
+        """)
+    rng = random.Random(scene.database)
+    statements = []
+    for _ in range(600):
+        i, j, k = rng.randint(1, 12), rng.randint(1, 30), rng.randint(1, 60)
+        statements += rng.choice([
+            ["DELETE FROM p WHERE id = %d" % i], ["INSERT IGNORE INTO p VALUES (%d, 0)" % i],
+            ["INSERT IGNORE INTO c VALUES (%d, %d, 0)" % (j, i)], ["INSERT IGNORE INTO g VALUES (%d, %d, 0)" % (k, j)],
+            ["UPDATE g SET v = v + 1 WHERE cid = %d" % j], ["UPDATE c SET v = v + 1, pid = %d WHERE id = %d AND EXISTS (SELECT 1 FROM p WHERE id = %d)" % (i, j, i)],
+            ["UPDATE IGNORE p SET id = %d WHERE id = %d" % (i + 3, i)], ["UPDATE IGNORE c SET id = %d WHERE id = %d" % (j + 5, j)],
+            ["DELETE FROM c WHERE id = %d" % j], ["INSERT IGNORE INTO s VALUES (%d, %d, NULL)" % (k, i)],
+            ["INSERT IGNORE INTO s VALUES (%d, NULL, %d)" % (k, j)], ["DELETE FROM s WHERE id = %d" % k],
+            ["BEGIN", "DELETE FROM p WHERE id = %d" % i, "INSERT IGNORE INTO p VALUES (%d, 7)" % i, "INSERT IGNORE INTO c VALUES (%d, %d, 7)" % (j, i), "COMMIT"]])
+    scene.sql(";\n".join(statements))
+    scene.catch_up_and_compare(move)
+
+
+@hazard("H13")
+def unique_values_change_hands_in_one_batch(scene):
+    move = started(scene, "CREATE TABLE u (id INT PRIMARY KEY, a INT, b VARCHAR(9) COLLATE {{nopad_bin}}, UNIQUE KEY (a), UNIQUE KEY (b, a));"
+                   + numbers("u", "id, a, b", "i, i, 'x'", 40))
+    rng = random.Random(scene.database)
+    statements = []
+    for n in range(500):
+        i, j = rng.randint(1, 40), rng.randint(1, 40)
+        statements += rng.choice([
+            ["BEGIN", "UPDATE u SET a = NULL WHERE id = %d" % i, "UPDATE IGNORE u SET a = %d WHERE id = %d" % (i, j), "COMMIT"],
+            ["UPDATE IGNORE u SET a = %d WHERE id = %d" % (j, i)], ["DELETE FROM u WHERE id = %d" % i],
+            ["INSERT IGNORE INTO u VALUES (%d, %d, 'y')" % (i, j)], ["REPLACE INTO u VALUES (%d, %d, 'z')" % (i, j)],
+            ["UPDATE IGNORE u SET id = %d WHERE id = %d" % (i, j)], ["UPDATE u SET b = 'q%d' WHERE id = %d" % (n % 7, i)]])
+    scene.sql(";\n".join(statements))
+    scene.catch_up_and_compare(move)
+
+
+@hazard("H11")
+def triggers_of_the_source_count_once(scene):
+    """The effects of a trigger are in the log; a trigger on the target must not add its own."""
+    move = started(scene, """
+        CREATE TABLE t (id INT PRIMARY KEY, v INT);
+        CREATE TABLE audit (id INT AUTO_INCREMENT PRIMARY KEY, what VARCHAR(20));
+        CREATE TRIGGER t_i AFTER INSERT ON t FOR EACH ROW INSERT INTO audit (what) VALUES (CONCAT('new ', NEW.id));
+        CREATE TRIGGER t_u BEFORE UPDATE ON t FOR EACH ROW SET NEW.v = NEW.v + 1000;
+        INSERT INTO t VALUES (1, 1);""")
+    scene.sql("INSERT INTO t VALUES (2, 2); UPDATE t SET v = 5 WHERE id = 1")
+    scene.catch_up_and_compare(move)
+
+
+@hazard("H11")
+def trigger_on_the_target(scene):
+    """It must not fire for applied rows; refusing to go on with it there is right as well."""
+    move = started(scene, "CREATE TABLE t (id INT PRIMARY KEY, v INT); CREATE TABLE audit (id INT PRIMARY KEY); INSERT INTO t VALUES (1, 1)")
+    move.wait_applied()
+    move.stop()
+    scene.on_target("CREATE FUNCTION fire() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN INSERT INTO audit (tenant_id, id) VALUES ('acme', NEW.id);"
+                    " RETURN NEW; END $$; CREATE TRIGGER fires AFTER INSERT ON t FOR EACH ROW EXECUTE FUNCTION fire();")
+    scene.sql("INSERT INTO t VALUES (2, 2)")
+    move.start()
+    wait_until(lambda: move.process.poll() is not None or scene.on_target("SELECT count(*) FROM t").strip() == "2", "neither applied nor refused")
+    if move.process.poll() is None:
+        scene.catch_up_and_compare(move)
+    else:
+        expect(move.process.returncode in (1, 3, 4, 5) and "trigger" in move.log_tail(), move.log_tail())
+        expect(scene.on_target("SELECT count(*) FROM audit").strip() == "0", "the trigger fired")
+
+
+@hazard("H20")
+def connections_are_cut_under_load(scene):
+    """Sessions on both sides are ended over and over, above all while they commit."""
+    move = started(scene, "CREATE TABLE n (id INT AUTO_INCREMENT PRIMARY KEY, v INT NOT NULL); CREATE TABLE keyless (v INT);")
+    connection = scene.source.connect(scene.database, autocommit=True)
+    cursor = connection.cursor()
+    administrator = scene.source.connect(autocommit=True).cursor()
+    rng = random.Random(scene.database)
+
+    def write():
+        cursor.execute("INSERT INTO n (v) VALUES (1), (2), (3)")
+        cursor.execute("UPDATE n SET v = v + 1 ORDER BY id DESC LIMIT 20")
+        cursor.execute("INSERT INTO keyless VALUES (1)")
+        cursor.execute("DELETE FROM n ORDER BY id LIMIT 2")
+
+    def cut():
+        scene.target.client("SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE usename = '%s' AND datname = '%s'"
+                            % (servers.MIGRATION_USER, scene.database))
+        time.sleep(rng.random() * 0.4)
+        if rng.random() < 0.4:
+            administrator.execute("SELECT id FROM information_schema.processlist WHERE user = %s", (servers.MIGRATION_USER,))
+            for identity, in administrator.fetchall():
+                try:
+                    administrator.execute("KILL %s", (identity,))
+                except Exception:
+                    pass  # it has ended by itself
+
+    with Background(write), Background(cut, 0.2):
+        time.sleep(8)
+    move.wait_applied(timeout_s=180)
+    expect(move.status()["apply"]["divergences"] == 0, "divergences were met")
+    scene.catch_up_and_compare(move)
+
+
+@hazard("H20")
+def servers_are_killed_under_load(scene):
+    """kill -9 of target and source; both come back on the same port."""
+    scene.own_source("--sync-binlog=1", "--innodb-flush-log-at-trx-commit=1")
+    scene.own_target("-c", "fsync=on", "-c", "full_page_writes=on")
+    move = started(scene, "CREATE TABLE n (id INT AUTO_INCREMENT PRIMARY KEY, v INT NOT NULL); CREATE TABLE keyless (v INT);")
+    for victim in (scene.target, scene.source, scene.target):
+        connection = scene.source.connect(scene.database, autocommit=True)
+        cursor = connection.cursor()
+
+        def write():
+            cursor.execute("INSERT INTO n (v) VALUES (1), (2), (3)")
+            cursor.execute("INSERT INTO keyless VALUES (1)")
+            cursor.execute("UPDATE n SET v = v + 1 ORDER BY id DESC LIMIT 20")
+
+        writer = Background(write)
+        writer.start()
+        time.sleep(1.5)
+        if victim is scene.source:
+            writer.stopping = True
+            time.sleep(0.1)
+        victim.restart(hard=True)
+        time.sleep(1)
+        writer.stopping = True
+        writer.join(10)
+    move.wait_applied(timeout_s=180)
+    scene.catch_up_and_compare(move)
+
+
+@hazard("H20")
+def second_process_is_refused(scene):
+    """Two programs for one migration, with the same and with another state directory."""
+    move = started(scene, "CREATE TABLE t (id INT PRIMARY KEY); INSERT INTO t VALUES (1)", target__takeover_grace_ms=3000)
+    other = scene.migration(target__takeover_grace_ms=3000, name=move.name)
+    other.start()
+    scene.expect_exit(other, 4, "pid|owner|running")
+    same = scene.migration(target__takeover_grace_ms=3000, name=move.name, state_dir=move.state_directory)
+    same.start()
+    scene.expect_exit(same, 4, "pid|owner|running|use")
+    scene.sql("INSERT INTO t VALUES (2)")
+    scene.catch_up_and_compare(move)
+
+
+@hazard("H20")
+def stopped_process_comes_back_after_it_was_replaced(scene):
+    """Its virtual machine stands still; another takes over; the first must commit nothing any more."""
+    move = started(scene, "CREATE TABLE t (id INT AUTO_INCREMENT PRIMARY KEY, v INT); CREATE TABLE keyless (v INT);", target__takeover_grace_ms=500)
+    import signal
+    os.killpg(move.process.pid, signal.SIGSTOP)
+    scene.sql("INSERT INTO t (v) VALUES (1), (2); INSERT INTO keyless VALUES (1), (1)")
+    heir_state = os.path.join(scene.run.directory, scene.database + "-heir")
+    shutil.copytree(move.state_directory, heir_state)
+    heir = scene.migration(name=move.name, state_dir=heir_state, target__takeover_grace_ms=500)
+    heir.start()
+    try:
+        heir.wait_phase("following")
+        scene.sql("INSERT INTO t (v) VALUES (3); INSERT INTO keyless VALUES (3)")
+        heir.wait_applied()
+    finally:
+        os.killpg(move.process.pid, signal.SIGCONT)
+    scene.expect_exit(move, 4, "CF1502|epoch|taken over")
+    scene.sql("INSERT INTO t (v) VALUES (4); INSERT INTO keyless VALUES (4)")
+    scene.catch_up_and_compare(heir)
+
+
+@hazard("H14")
+def state_directory_is_lost(scene):
+    """Plain run refuses; --rebuild-journal goes on from what the target holds."""
+    move = started(scene, "CREATE TABLE t (id INT AUTO_INCREMENT PRIMARY KEY, v INT); CREATE TABLE keyless (v INT); INSERT INTO t (v) VALUES (1)")
+    scene.sql("INSERT INTO t (v) VALUES (2); INSERT INTO keyless VALUES (1), (1)")
+    move.wait_applied()
+    move.stop()
+    scene.sql("INSERT INTO t (v) VALUES (3); INSERT INTO keyless VALUES (1), (2)")
+    shutil.rmtree(move.state_directory)
+    move.start()
+    scene.expect_exit(move, 4, "rebuild-journal")
+    move.start("--rebuild-journal")
+    move.wait_phase("following")
+    scene.sql("INSERT INTO keyless VALUES (9); UPDATE t SET v = v + 1")
+    scene.catch_up_and_compare(move)
+
+
+@hazard("H19")
+def schema_change_is_not_guessed(scene):
+    """Rows written before it are applied, then the migration stops and says what changed, or follows the change."""
+    move = started(scene, "CREATE TABLE t (id INT PRIMARY KEY, v INT); INSERT INTO t VALUES (1, 1)")
+    scene.sql("INSERT INTO t VALUES (2, 2); ALTER TABLE t ADD COLUMN w INT DEFAULT 5; INSERT INTO t VALUES (3, 3, 3)")
+    wait_until(lambda: move.process.poll() is not None or scene.on_target("SELECT count(*) FROM t WHERE id = 3").strip() == "1", "neither stopped nor followed")
+    if move.process.poll() is None:
+        scene.catch_up_and_compare(move)
+    else:
+        scene.expect_exit(move, 5, r"ALTER TABLE|schema|column")
+        expect(scene.on_target("SELECT count(*) FROM t").strip() == "2", "what came before the change is not all applied")
+
+
+@hazard("H22")
+def source_that_lost_transactions(scene):
+    """The source's data directory is an older copy: what we have applied is not in its log."""
+    source = scene.own_source()
+    move = started(scene, "CREATE TABLE t (id INT PRIMARY KEY, v INT); INSERT INTO t VALUES (1, 1)")
+    move.wait_applied()
+    source.stop()
+    shutil.copytree(source.data, source.data + "-old", symlinks=True)
+    os.system("cp -a '%s/.' '%s-old/'" % (source.data, source.data))
+    source.start()
+    scene.sql("INSERT INTO t VALUES (2, 2)")
+    move.wait_applied(timeout_s=60)
+    source.stop()
+    shutil.rmtree(source.data)
+    os.rename(source.data + "-old", source.data)
+    source.start()
+    scene.sql("INSERT INTO t VALUES (3, 3)")
+    scene.expect_exit(move, 6, "lost|not contain|not in")
+    expect(scene.on_target("SELECT count(*) FROM t WHERE id = 3").strip() == "0", "a transaction of the other history was applied")
+
+
+@hazard("H22")
+def log_is_purged_while_we_are_away(scene):
+    source = scene.own_source()
+    move = started(scene, "CREATE TABLE t (id INT PRIMARY KEY, v INT); INSERT INTO t VALUES (1, 1)")
+    move.wait_applied()
+    move.stop()
+    scene.sql("INSERT INTO t VALUES (2, 2); FLUSH BINARY LOGS; INSERT INTO t VALUES (3, 3); FLUSH BINARY LOGS; INSERT INTO t VALUES (4, 4)")
+    last = [row[0] for row in source.rows("SHOW BINARY LOGS")][-1]
+    source.client("PURGE BINARY LOGS TO '%s'" % last)
+    move.start()
+    scene.expect_exit(move, 6, "purge|no longer")
+
+
+@hazard("H24")
+def transaction_larger_than_every_buffer(scene):
+    """Its parts reach the journal before its end; a crash in between must not leave half of it."""
+    move = started(scene, "CREATE TABLE large (id INT PRIMARY KEY, filler VARCHAR(4000)); CREATE TABLE seed (id INT PRIMARY KEY);"
+                   + numbers("seed", "id", "i", 500), journal__memory_mib=16, apply__max_batch_kib=256)
+    scene.sql("INSERT INTO large SELECT a.id * 1000 + b.id, REPEAT('x', 3000) FROM seed a JOIN seed b ON b.id <= 60")
+    move.wait_applied(timeout_s=180)
+    move.kill()
+    move.start(failpoints="journal.part.after=crash@2")
+    scene.sql("UPDATE large SET filler = CONCAT('y', SUBSTR(filler, 2)); DELETE FROM large WHERE id % 3 = 0")
+    move.wait(120)
+    move.start()
+    move.wait_phase("following")
+    scene.catch_up_and_compare(move)
+
+
+@hazard("statement format")
+def statement_in_the_log_stops(scene):
+    """DML that is logged as a statement cannot be followed: it stops, and does not pass it by."""
+    move = started(scene, "CREATE TABLE t (id INT PRIMARY KEY, v INT); INSERT INTO t VALUES (1, 1)")
+    scene.sql("SET SESSION binlog_format = 'STATEMENT'; UPDATE t SET v = 2 WHERE id = 1")
+    scene.expect_exit(move, 5, "statement|STATEMENT")
+
+
+@hazard("divergence")
+def divergence_stops_and_is_repaired_when_asked(scene):
+    move = started(scene, "CREATE TABLE t (id INT PRIMARY KEY, v INT);" + numbers("t", "id, v", "i, i", 10))
+    scene.on_target("DELETE FROM t WHERE id = 3; INSERT INTO t (tenant_id, id, v) VALUES ('acme', 20, 0)")
+    scene.sql("UPDATE t SET v = 100 WHERE id = 3")
+    scene.expect_exit(move, 5, "t.*3|diverge")
+    move.settings["apply.on_divergence"] = "repair"
+    move.write()
+    move.start()
+    move.wait_phase("following")
+    scene.sql("INSERT INTO t VALUES (20, 20)")
+    move.wait_applied()
+    expect(move.status()["apply"]["divergences"] >= 1, "the divergence is not counted")
+    scene.catch_up_and_compare(move)
+
+
+@hazard("logs")
+def log_rotates_and_source_restarts(scene):
+    source = scene.own_source("--max-binlog-size=4096")
+    move = started(scene, "CREATE TABLE t (id INT PRIMARY KEY, v VARCHAR(300)); INSERT INTO t VALUES (0, '')")
+    for n in range(1, 60):
+        scene.sql("INSERT INTO t VALUES (%d, REPEAT('x', 300)); UPDATE t SET v = '%d' WHERE id = %d" % (n, n, n // 2))
+        if n % 25 == 0:
+            scene.sql("FLUSH BINARY LOGS")
+            source.restart()
+    scene.catch_up_and_compare(move)

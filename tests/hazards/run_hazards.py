@@ -1,0 +1,100 @@
+#!/usr/bin/python3
+"""One test for each way in which such a program loses, doubles or corrupts data. Each fails without the rule that closes it."""
+
+import argparse
+import os
+import re
+import sys
+import threading
+import time
+import traceback
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+sys.path[:0] = [os.path.join(os.path.dirname(HERE), "harness"), HERE]
+
+import compare
+import migration
+import servers
+import stage
+
+import copying  # noqa: F401  (each registers its hazards)
+import following  # noqa: F401
+import tenants  # noqa: F401
+
+
+def attempt(run, source, target, function):
+    scene = None
+    try:
+        scene = stage.Scene(run, source, target, function.__name__)
+        function(scene)
+        scene.close(True)
+        return None
+    except Exception as error:
+        if scene:
+            scene.close(False)
+        if isinstance(error, (stage.Wrong, migration.MigrationError, compare.CompareError, servers.SqlError, servers.ServerError)):
+            return str(error)
+        return traceback.format_exc()
+
+
+def main():
+    parser = argparse.ArgumentParser(description="Tries each known hazard on real servers.")
+    parser.add_argument("--filter", default="", metavar="RE", help="only those whose name, or number like H12, matches")
+    parser.add_argument("--engine", action="append", choices=["mariadb", "mysql"])
+    parser.add_argument("--quick", action="store_true", help="MySQL only where it differs")
+    parser.add_argument("--workers", type=int, default=2, help="hazards tried at the same time, for each source server")
+    parser.add_argument("--list", action="store_true")
+    parser.add_argument("--keep", action="store_true")
+    arguments = parser.parse_args()
+    engines = arguments.engine or ["mariadb", "mysql"]
+    skipped = 0
+    jobs = [(function, engine) for function, names, on, _ in stage.HAZARDS for engine in on
+            if engine in engines and re.search(arguments.filter, " ".join((function.__name__,) + names))]
+    if arguments.list:
+        for function, names, on, _ in stage.HAZARDS:
+            print("%-55s %-10s %s" % (function.__name__, " ".join(names), (function.__doc__ or "").strip().split("\n")[0]))
+        return 0
+    if servers.mysql_root() is None:
+        skipped = sum(engine == "mysql" for _, engine in jobs)
+        if skipped:
+            print("SKIPPED %d hazards on mysql: no MySQL server (tools/servers/fetch-mysql.sh)" % skipped)
+        jobs = [job for job in jobs if job[1] != "mysql"]
+    if arguments.quick:
+        jobs = [job for job in jobs if job[1] == "mariadb"]
+    engines = [engine for engine in engines if any(job[1] == engine for job in jobs)]
+    counts = {"passed": 0, "failed": 0}
+    on_engine = dict.fromkeys(engines, 0)
+    lock = threading.Lock()
+    begun = time.monotonic()
+    with servers.Run(keep=arguments.keep) as run:
+        target = run.start(servers.Postgres()) if jobs else None
+        sources = {engine: run.start(servers.source_server(engine)) for engine in engines}
+
+        def worker():
+            while True:
+                with lock:
+                    if not jobs:
+                        return
+                    function, engine = jobs.pop(0)
+                started = time.monotonic()
+                failure = attempt(run, sources[engine], target, function)
+                with lock:
+                    counts["failed" if failure else "passed"] += 1
+                    on_engine[engine] += 1
+                    print("%s %s/%s (%.0f s)%s" % ("FAILED" if failure else "passed", function.__name__, engine, time.monotonic() - started,
+                                                   "\n    " + failure.strip().replace("\n", "\n    ") if failure else ""), flush=True)
+
+        threads = [threading.Thread(target=worker) for _ in range(arguments.workers)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    for engine in engines:
+        print("hazards on %s: %d" % (engine, on_engine[engine]))
+    print("hazards took %.0f s" % (time.monotonic() - begun))
+    print("%d passed, %d failed, %d skipped" % (counts["passed"], counts["failed"], skipped))
+    return 1 if counts["failed"] else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,189 @@
+"""Several customers in the same tables, findings of check, abort, and secrets."""
+
+import os
+import time
+
+import servers
+from copying import FAMILY, numbers
+from stage import Background, expect, hazard
+
+SHARED = """
+CREATE TABLE node (id INT PRIMARY KEY, up INT, v INT, FOREIGN KEY (up) REFERENCES node (id) ON DELETE CASCADE);
+CREATE TABLE ring_a (id INT PRIMARY KEY, b INT);
+CREATE TABLE ring_b (id INT PRIMARY KEY, a INT, FOREIGN KEY (a) REFERENCES ring_a (id));
+ALTER TABLE ring_a ADD CONSTRAINT ring FOREIGN KEY (b) REFERENCES ring_b (id);
+CREATE TABLE code (id INT PRIMARY KEY, c VARCHAR(10) COLLATE {{nopad_bin}} NOT NULL, UNIQUE KEY (c));
+INSERT INTO node VALUES (1, NULL, 0), (2, 1, 0), (3, 3, 0), (4, 2, 0);
+INSERT INTO ring_a VALUES (1, NULL), (2, NULL);
+INSERT INTO ring_b VALUES (1, 2), (2, 1);
+UPDATE ring_a SET b = id;
+INSERT INTO code VALUES (1, 'x'), (2, 'X');
+"""
+
+
+@hazard("H7")
+def second_tenant_comes_to_tables_that_stand(scene):
+    """Same ids, same unique values, self references and a ring; the first tenant is followed all the while."""
+    second = scene.database + "_2"
+    scene.schema(FAMILY + SHARED)
+    scene.schema(FAMILY + SHARED, second)
+    scene.schema("ALTER TABLE code ADD COLUMN extra INT; UPDATE code SET extra = id; CREATE TABLE only_here (id INT PRIMARY KEY); INSERT INTO only_here VALUES (1)", second)
+    first = scene.migration(tenant="first")
+    first.start()
+    first.wait_phase("following")
+    cursor = scene.source.connect(scene.database, autocommit=True).cursor()
+    with Background(lambda: cursor.execute("UPDATE node SET v = v + 1"), 0.01):
+        other = scene.migration(tenant="second", database=second)
+        other.start()
+        other.wait_phase("following")
+        scene.sql("DELETE FROM node WHERE id = 2; DELETE FROM parent WHERE id = 2; UPDATE code SET c = 'y' WHERE id = 1; INSERT INTO code (id, c) VALUES (3, 'x')", second)
+    first.wait_applied()
+    other.wait_applied()
+    scene.compare(first)
+    scene.compare(other)
+    scene.catch_up_and_compare(first)
+    scene.catch_up_and_compare(other)
+    code, out, err = other.command("abort", "--yes")
+    expect(code == 0, "abort ended with status %d\n%s%s" % (code, out, err))
+    scene.compare(first)
+    for table in ("node", "code", "parent", "child"):
+        expect(scene.on_target("SELECT count(*) FROM %s WHERE tenant_id = 'second'" % table).strip() == "0", "rows of an aborted tenant are left in " + table)
+
+
+@hazard("H7", "H15")
+def second_tenant_crashes_while_it_is_copied(scene):
+    second = scene.database + "_2"
+    rows = numbers("code", "id, c", "i + 10, CONCAT('c', i)", 400)
+    scene.schema(SHARED + rows)
+    scene.schema(SHARED + rows, second)
+    first = scene.migration(tenant="first", snapshot__chunk_rows=100)
+    first.run_until_caught_up()
+    for hit in (1, 3, 5):
+        other = scene.migration(tenant="second%d" % hit, database=second, snapshot__chunk_rows=100)
+        other.start(failpoints="chunk.commit.after=crash@%d" % hit)
+        expect(other.wait(60) == 85, "did not die at the failpoint\n" + other.log_tail())
+        scene.compare(first)
+        scene.sql("DELETE FROM node WHERE id = 2; INSERT INTO node VALUES (2, 1, 5), (4, 2, 5)", second)
+        other.run_until_caught_up()
+        scene.compare(other)
+        scene.compare(first)
+
+
+@hazard("tenants")
+def tenants_by_number_and_uuid(scene):
+    scene.schema(FAMILY)
+    for kind, value in (("bigint", "9223372036854775807"), ("uuid", "0b8e2e5e-2b9a-4c1b-9d0c-1f2e3d4c5b6a")):
+        scene.target.create_database(scene.database)
+        move = scene.migration(tenant=value, tenant__type=kind, tenant__column="customer")
+        move.run_until_caught_up()
+        scene.compare(move, tenant_column="customer") if False else None
+        import compare
+        report = compare.Comparison(scene.source, scene.database, scene.target, scene.database, tenant_column="customer", tenant_value=value).run()
+        expect(report.equal, str(report))
+
+
+@hazard("tenants")
+def mode_none_has_no_tenant_column(scene):
+    scene.schema(FAMILY + "CREATE TABLE keyless (a INT); INSERT INTO keyless VALUES (1), (1)")
+    move = scene.migration(tenant=None)
+    move.start()
+    move.wait_phase("following")
+    scene.sql("UPDATE parent SET id = 20 WHERE id = 2; DELETE FROM parent WHERE id = 1; INSERT INTO keyless VALUES (2)")
+    scene.catch_up_and_compare(move)
+
+
+@hazard("H8")
+def foreign_keys_that_cannot_stand(scene):
+    """Orphans in the source, and SET NULL beside a tenant column."""
+    scene.schema(FAMILY + """
+        CREATE TABLE weak (id INT PRIMARY KEY, pid INT, FOREIGN KEY (pid) REFERENCES parent (id) ON DELETE SET NULL);
+        INSERT INTO weak VALUES (1, 1), (2, 2);
+        CREATE TABLE orphan (id INT PRIMARY KEY, pid INT, FOREIGN KEY (pid) REFERENCES parent (id) ON DELETE CASCADE);
+        SET foreign_key_checks = 0; INSERT INTO orphan VALUES (1, 999), (2, 2);""")
+    move = scene.migration()
+    move.start()
+    deadline = time.monotonic() + 60
+    while move.process.poll() is None and (move.status() or {}).get("phase") != "following":
+        expect(time.monotonic() < deadline, "neither refused nor followed")
+        time.sleep(0.1)
+    if move.process.poll() is not None:
+        expect(move.process.returncode in (1, 5) and "orphan" in move.log_tail(), move.log_tail())
+        return
+    scene.sql("DELETE FROM parent WHERE id = 2; DELETE FROM parent WHERE id = 1")
+    scene.catch_up_and_compare(move)
+
+
+@hazard("H13")
+def keys_that_ignore_case_are_a_finding(scene):
+    """'a' and 'A' are one key on the source and two on the target."""
+    scene.schema("CREATE TABLE folded (k VARCHAR(10) PRIMARY KEY, v INT); INSERT INTO folded VALUES ('a', 1)")
+    move = scene.migration()
+    code, out, err = move.command("check")
+    expect(code == 1 and "folded" in out, "check ended with status %d and does not name the table\n%s%s" % (code, out, err))
+    move.start()
+    expect(move.wait(60) in (1, 3), "run did not refuse\n" + move.log_tail())
+    move.settings["types.text_keys"] = "exact"
+    move.write()
+    move.start()
+    move.wait_phase("following")
+    scene.sql("UPDATE folded SET k = 'A' WHERE k = 'a'; INSERT INTO folded VALUES ('b', 2); UPDATE folded SET v = 3 WHERE k = 'B'; DELETE FROM folded WHERE k = 'a'")
+    scene.catch_up_and_compare(move)
+
+
+@hazard("check")
+def check_says_what_is_missing(scene):
+    """A source without row format or binary log, an account without rights: each named, with a fix."""
+    scene.own_source(binlog=False) if scene.engine == "mariadb" else scene.own_source("--skip-log-bin", binlog=False)
+    scene.schema(FAMILY)
+    move = scene.migration()
+    code, out, err = move.command("check")
+    expect(code in (1, 3) and ("log_bin" in out + err or "log-bin" in out + err or "binary log" in out + err), "status %d\n%s%s" % (code, out, err))
+
+
+@hazard("check")
+def good_migration_passes_check(scene):
+    scene.schema(FAMILY)
+    move = scene.migration()
+    code, out, err = move.command("check")
+    expect(code == 0, "status %d\n%s%s" % (code, out, err))
+    expect(scene.on_target("SELECT count(*) FROM information_schema.tables WHERE table_schema NOT IN ('pg_catalog', 'information_schema')").strip() == "0",
+           "check changed the target")
+
+
+@hazard("secrets")
+def passwords_are_never_shown(scene):
+    scene.schema(FAMILY)
+    move = scene.migration(log__level="debug")
+    texts = []
+    for command in (["check"], ["status"], ["status", "--json"]):
+        texts += move.command(*command)[1:]
+    move.run_until_caught_up()
+    move.environment["CROSSFADE_TEST_PASSWORD"] = "wrong-" + servers.MIGRATION_PASSWORD
+    move.start()
+    expect(move.wait(60) in (2, 3), "a wrong password ended with\n" + move.log_tail())
+    texts.append(move.log_tail(10**7))
+    for directory, _, files in os.walk(move.directory):
+        for name in files:
+            with open(os.path.join(directory, name), "rb") as file:
+                texts.append(file.read().decode("utf-8", "replace"))
+    for text in texts:
+        expect("fade \\pw" not in text, "the password is shown:\n" + text[:2000])
+    expect(os.stat(move.state_directory).st_mode & 0o077 == 0, "the state directory can be read by others")
+
+
+@hazard("abort")
+def abort_leaves_nothing(scene):
+    scene.schema(FAMILY + SHARED)
+    move = scene.migration()
+    move.start()
+    move.wait_phase("following")
+    code, out, err = move.command("abort", "--yes")
+    expect(code == 4, "abort beside a running program ended with status %d\n%s%s" % (code, out, err))
+    move.stop()
+    code, out, err = move.command("abort", "--yes")
+    expect(code == 0, "abort ended with status %d\n%s%s" % (code, out, err))
+    left = scene.on_target("SELECT table_name FROM information_schema.tables WHERE table_schema = 'public'").split()
+    expect(left == [], "tables are left: %s" % left)
+    move.start()
+    move.wait_phase("following")
+    scene.catch_up_and_compare(move)
