@@ -70,6 +70,31 @@ TEST(CommitRecord, ComesBack) {
   EXPECT_TRUE(large.block.empty());
 }
 
+TEST(CommitRecord, FormatIsTheDocumentedOne) {
+  const LogKey key(Seq{812}, kCommitPart);
+  EXPECT_EQ(key.view(), std::string_view("\0\0\0\0\0\0\x03\x2c\xff\xff\xff\xff", 12));
+  const std::string_view block(
+      "\x01\xac\x02\x22\x04\x02\x05\x47"
+      "ab\x01\x23\x2c\x01\x1f\xe7\x08"
+      "abcdefgh\x3f");
+  CommitInfo commit;
+  commit.position = {.server = "1@db:3306", .set = "0-1-42", .last = "0-1-42", .file = "binlog.000003", .offset = 4567};
+  commit.commit_time_us = 1'700'000'000'000'000;
+  commit.arrival_time_us = 1'700'000'000'000'250;
+  std::string value;
+  EncodeCommitRecord(key.view(), commit, {.parts = 0, .changes = 1, .bytes = block.size(), .block = block}, &value);
+  const std::string expected = std::string("\x01\x00\x01\x1a", 4) +
+                               "\x80\x80\xf2\x81\x83\x89\x85\x06"
+                               "\xf4\x83\xf2\x81\x83\x89\x85\x06"
+                               "\x29\x01\x09"
+                               "1@db:3306\x06"
+                               "0-1-42\x06"
+                               "0-1-42\x0d"
+                               "binlog.000003\xd7\x23" +
+                               std::string(block) + "\xab\xa7\x66\xfa\xc1\x35\xb1\xe6";
+  EXPECT_EQ(value, expected);
+}
+
 // With a checksum that fits, as hostile bytes may have.
 TEST(CommitRecord, EveryTruncationIsAnError) {
   const LogKey key(Seq{5}, kCommitPart);
