@@ -98,7 +98,7 @@ Result<Applier::Ended> Applier::Run(Seq from, std::stop_token stop) {
 // What the journal has, up to the limits; waits only for the first transaction.
 Result<bool> Applier::FillBatch() {
   large_ = false;
-  tolerated_.clear();
+  exceptions_ = {};
   divergences_.clear();
   builder_.set_max_transactions(batch_transactions_);
   for (;;) {
@@ -236,18 +236,20 @@ Status Applier::ApplyExact(size_t first, size_t end) {
 }
 
 Status Applier::ApplyAlone(size_t transaction) {
-  tolerated_.clear();
+  exceptions_ = {};
   divergences_.clear();
   for (;;) {
     std::vector<size_t> changes;
-    CROSSFADE_ASSIGN(
-        const CommitResult result,
-        CommitRange(builder_.Exact(transaction, transaction + 1, tolerated_, &changes), transaction + 1, divergences_));
+    CROSSFADE_ASSIGN(const CommitResult result,
+                     CommitRange(builder_.Exact(transaction, transaction + 1, exceptions_, &changes), transaction + 1,
+                                 divergences_));
     if (result.outcome == CommitResult::Outcome::kCommitted) {
       Committed(transaction, transaction + 1, result);
       return {};
     }
-    CROSSFADE_TRY(Tolerate(result, changes, transaction));
+    if (!SpareChecks(result)) {
+      CROSSFADE_TRY(Tolerate(result, changes, transaction));
+    }
   }
 }
 
@@ -261,7 +263,9 @@ Status Applier::ApplyLarge() {
       return {};
     }
     if (mode == Mode::kExact) {
-      CROSSFADE_TRY(Tolerate(result, changes, 0));
+      if (!SpareChecks(result)) {
+        CROSSFADE_TRY(Tolerate(result, changes, 0));
+      }
     } else {
       std::lock_guard lock(mutex_);
       progress_.unfolded_batches += 1;
@@ -276,7 +280,7 @@ Result<CommitResult> Applier::WriteLarge(Mode mode, std::vector<size_t>* changes
   for (bool more = true; more;) {
     changes->clear();
     const std::vector<Step> steps =
-        mode == Mode::kFolded ? builder_.Folded() : builder_.Exact(0, 1, tolerated_, changes);
+        mode == Mode::kFolded ? builder_.Folded() : builder_.Exact(0, 1, exceptions_, changes);
     CROSSFADE_ASSIGN(CommitResult result, session_->Write(steps));
     if (result.outcome == CommitResult::Outcome::kRejected) {
       return result;
@@ -304,6 +308,16 @@ Status Applier::Reread() {
   return {};
 }
 
+// Tries once more, with the target's foreign keys off where the source's had nothing to say.
+bool Applier::SpareChecks(const CommitResult& result) {
+  constexpr std::string_view kForeignKeyViolation = "23503";
+  if (exceptions_.spare_checks || !result.error || result.error->server_code != kForeignKeyViolation) {
+    return false;
+  }
+  exceptions_.spare_checks = true;
+  return true;
+}
+
 // Decides about every change that was refused, or stops.
 Status Applier::Tolerate(const CommitResult& result, const std::vector<size_t>& changes, size_t transaction) {
   const std::string reason = result.error ? result.error->message : fmt::format("{} rows were there", result.affected);
@@ -327,11 +341,11 @@ Status Applier::TolerateChange(size_t index, const std::string& reason, size_t t
   Divergence divergence = Describe(index, reason, transaction);
   const uint64_t number = builder_.dropped() + index;
   // What is refused even so, another row's unique key perhaps, is for a person.
-  if (options_.on_divergence == OnDivergence::kStop || tolerated_.count(number) != 0) {
+  if (options_.on_divergence == OnDivergence::kStop || exceptions_.tolerated.count(number) != 0) {
     return Fail(DivergenceError(divergence));
   }
   const bool skip = options_.on_divergence == OnDivergence::kSkip;
-  tolerated_[number] = skip ? Tolerance::kSkip : Tolerance::kMakeItSo;
+  exceptions_.tolerated[number] = skip ? Tolerance::kSkip : Tolerance::kMakeItSo;
   divergence.action = skip ? "skipped" : "repaired";
   divergences_.push_back(std::move(divergence));
   batch_transactions_ = 1;

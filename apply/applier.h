@@ -84,6 +84,7 @@ class Applier {
   Result<CommitResult> WriteLarge(Mode mode, std::vector<size_t>* changes);
   Status Reread();
   Result<CommitResult> CommitRange(std::vector<Step> steps, size_t end, std::vector<Divergence> divergences);
+  bool SpareChecks(const CommitResult& result);
   Status Tolerate(const CommitResult& result, const std::vector<size_t>& changes, size_t transaction);
   Status TolerateChange(size_t index, const std::string& reason, size_t transaction);
   Error DivergenceError(const Divergence& divergence) const;
@@ -103,7 +104,7 @@ class Applier {
   bool large_ = false;                              // the batch is the beginning of one transaction larger than itself
   uint64_t batch_transactions_;                     // smaller for a while after a divergence
 
-  BatchBuilder::Tolerated tolerated_;  // of the batch
+  BatchBuilder::Exceptions exceptions_;  // of the transaction that is written alone
   std::vector<Divergence> divergences_;
 
   Seq durable_;  // on the target's disk

@@ -224,7 +224,7 @@ std::vector<Step> BatchBuilder::Folded() {
   return fold_.Finish();
 }
 
-std::vector<Step> BatchBuilder::Exact(size_t first, size_t end, const Tolerated& tolerated,
+std::vector<Step> BatchBuilder::Exact(size_t first, size_t end, const Exceptions& exceptions,
                                       std::vector<size_t>* changes) {
   std::vector<Step> steps;
   std::vector<size_t> held;
@@ -236,12 +236,12 @@ std::vector<Step> BatchBuilder::Exact(size_t first, size_t end, const Tolerated&
     if ((change.flags & kCascaded) != 0) {
       held.push_back(i);
     } else {
-      PushExact(change, i, tolerated, &steps, changes);
+      PushExact(change, i, exceptions, &steps, changes);
     }
     const bool last = i + 1 == changes_.size() || changes_[i + 1].transaction != change.transaction;
     if (last || (change.flags & kEndOfStatement) != 0) {
       for (const size_t index : held) {
-        PushExact(changes_[index], index, tolerated, &steps, changes);
+        PushExact(changes_[index], index, exceptions, &steps, changes);
       }
       held.clear();
     }
@@ -249,13 +249,14 @@ std::vector<Step> BatchBuilder::Exact(size_t first, size_t end, const Tolerated&
   return steps;
 }
 
-void BatchBuilder::PushExact(const PendingChange& change, size_t index, const Tolerated& tolerated,
+void BatchBuilder::PushExact(const PendingChange& change, size_t index, const Exceptions& exceptions,
                              std::vector<Step>* steps, std::vector<size_t>* changes) const {
   Step step;
   step.route = change.table->route;
   step.kind = KindOf(change);
-  step.without_actions = WithoutActions(change);
-  if (const auto found = tolerated.find(dropped_ + index); found != tolerated.end()) {
+  step.without_actions = WithoutActions(change) || (exceptions.spare_checks && UnseenByForeignKeys(change, values_));
+  const auto found = exceptions.tolerated.find(dropped_ + index);
+  if (found != exceptions.tolerated.end()) {
     if (found->second == Tolerance::kSkip) {
       return;
     }
@@ -264,9 +265,7 @@ void BatchBuilder::PushExact(const PendingChange& change, size_t index, const To
       old_row.kind = StepKind::kDeleteIfThere;
       old_row.rows.push_back(ImagesOf(change, values_));
       steps->push_back(std::move(old_row));
-      if (changes != nullptr) {
-        changes->push_back(index);
-      }
+      changes->push_back(index);
     }
     step.kind = change.kind == ChangeKind::kDelete ? StepKind::kDeleteIfThere : StepKind::kUpsert;
   }
@@ -278,9 +277,7 @@ void BatchBuilder::PushExact(const PendingChange& change, size_t index, const To
     step.rows.push_back(ImagesOf(change, values_));
   }
   steps->push_back(std::move(step));
-  if (changes != nullptr) {
-    changes->push_back(index);
-  }
+  changes->push_back(index);
 }
 
 void BatchBuilder::Clear() {

@@ -56,10 +56,15 @@ class BatchBuilder {
   // The net effect of all.
   std::vector<Step> Folded();
 
-  // One step for each change of transactions [first, end), in the source's order. `changes`, if given, gets each step's
-  // change.
-  using Tolerated = std::map<uint64_t, Tolerance>;  // by number of the change since Clear
-  std::vector<Step> Exact(size_t first, size_t end, const Tolerated& tolerated, std::vector<size_t>* changes);
+  // What is to be done otherwise than the log says.
+  struct Exceptions {
+    std::map<uint64_t, Tolerance> tolerated;  // by number of the change since Clear
+    // Updates that no foreign key can see are written with foreign keys off: PostgreSQL checks a row again that the
+    // same transaction has written before, even if its foreign key was broken all the time.
+    bool spare_checks = false;
+  };
+  // One step for each change of transactions [first, end), in the source's order; in `changes` each step's change.
+  std::vector<Step> Exact(size_t first, size_t end, const Exceptions& exceptions, std::vector<size_t>* changes);
 
   void Clear();
   // Drops rows but not transactions: the next piece of a large one follows.
@@ -76,7 +81,7 @@ class BatchBuilder {
   Status CollectJudged(const PendingChange& change);
   Status CollectPart(const PendingChange& change, Verdict verdict);
   void EndStatement();
-  void PushExact(const PendingChange& change, size_t index, const Tolerated& tolerated, std::vector<Step>* steps,
+  void PushExact(const PendingChange& change, size_t index, const Exceptions& exceptions, std::vector<Step>* steps,
                  std::vector<size_t>* changes) const;
 
   const RouteSet* routes_;

@@ -22,6 +22,25 @@ uint64_t HashValue(uint64_t seed, const Value& value) {
   return value.bytes.empty() ? Mix(h, value.u) : Mix(h, XXH3_64bits(value.bytes.data(), value.bytes.size()));
 }
 
+// Whether no foreign key with an ON UPDATE action sees a difference.
+bool SameReferences(const PendingChange& change, std::span<const Value> values) {
+  const std::set<uint32_t>& referenced = change.table->route->referenced_columns;
+  return std::all_of(referenced.begin(), referenced.end(), [&](uint32_t column) {
+    return Identical(values[change.before + column], values[change.after + column]);
+  });
+}
+
+bool SameForeignKeys(const PendingChange& change, std::span<const Value> values) {
+  for (const ForeignKey& key : change.table->route->source.foreign_keys) {
+    for (const uint32_t column : key.columns) {
+      if (!Identical(values[change.before + column], values[change.after + column])) {
+        return false;
+      }
+    }
+  }
+  return true;
+}
+
 }  // namespace
 
 bool WithoutActions(const PendingChange& change) {
@@ -36,6 +55,25 @@ bool WithoutActions(const PendingChange& change) {
   const bool as_parent = route.referenced && change.kind != ChangeKind::kInsert;
   const bool as_child = !route.source.foreign_keys.empty() && change.kind != ChangeKind::kDelete;
   return as_parent || as_child;
+}
+
+bool UnseenByForeignKeys(const PendingChange& change, std::span<const Value> values) {
+  return change.kind == ChangeKind::kUpdate && (change.flags & kCascaded) == 0 && SameForeignKeys(change, values) &&
+         SameReferences(change, values);
+}
+
+bool Acts(const PendingChange& change, std::span<const Value> values) {
+  const Route& route = *change.table->route;
+  if (route.cascade_reach.empty()) {
+    return false;
+  }
+  if (change.kind == ChangeKind::kDelete) {
+    return route.delete_acts;
+  }
+  if (change.kind != ChangeKind::kUpdate) {
+    return false;
+  }
+  return !SameKey(change, values) || !SameReferences(change, values);
 }
 
 bool SameKey(const PendingChange& change, std::span<const Value> values) {
@@ -153,7 +191,7 @@ void Fold::Add(const PendingChange& change) {
       Close();
       without_actions_ = without;
     }
-    if (change.kind == ChangeKind::kTruncate || Acts(change)) {
+    if (change.kind == ChangeKind::kTruncate || (!without && Acts(change, values_))) {
       AddBarrier(change);
     } else {
       AddFolded(change);
@@ -162,24 +200,6 @@ void Fold::Add(const PendingChange& change) {
   if ((change.flags & kEndOfStatement) != 0) {
     ReleaseHeld();
   }
-}
-
-// Whether the target's foreign keys will change other rows on account of this change (hazard H12).
-bool Fold::Acts(const PendingChange& change) const {
-  const Route& route = *change.table->route;
-  if (without_actions_ || route.cascade_reach.empty()) {
-    return false;
-  }
-  if (change.kind == ChangeKind::kDelete) {
-    return route.delete_acts;
-  }
-  if (change.kind != ChangeKind::kUpdate) {
-    return false;
-  }
-  return !SameKey(change, values_) ||
-         std::any_of(route.referenced_columns.begin(), route.referenced_columns.end(), [&](uint32_t column) {
-           return !Identical(values_[change.before + column], values_[change.after + column]);
-         });
 }
 
 void Fold::AddBarrier(const PendingChange& change) {

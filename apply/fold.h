@@ -38,8 +38,12 @@ struct PendingChange {
   Seq seq;
 };
 
-// Whether the source neither checked nor fired foreign keys for it, and the target must not either.
+// Whether the source neither checked nor fired foreign keys for it, and the target must not either (hazard H9).
 bool WithoutActions(const PendingChange& change);
+// Whether it is an update that no foreign key can see, neither the table's own nor those that refer to it.
+bool UnseenByForeignKeys(const PendingChange& change, std::span<const Value> values);
+// Whether the target's foreign keys will change other rows on account of this change (hazard H12).
+bool Acts(const PendingChange& change, std::span<const Value> values);
 bool SameKey(const PendingChange& change, std::span<const Value> values);
 // The statement that makes exactly this change.
 StepKind KindOf(const PendingChange& change);
@@ -100,7 +104,6 @@ class Fold {
     std::vector<PendingChange> ordered;  // identity is the whole row
   };
 
-  bool Acts(const PendingChange& change) const;
   void AddBarrier(const PendingChange& change);
   void AddFolded(const PendingChange& change);
   void ReleaseHeld();

@@ -123,6 +123,7 @@ void PgSession::DefineStatements() {
   writer_.Define("begin", "BEGIN", {});
   writer_.Define("durable", "SET LOCAL synchronous_commit = on", {});
   writer_.Define("deferred", "SET CONSTRAINTS ALL DEFERRED", {});
+  writer_.Define("immediate", "SET CONSTRAINTS ALL IMMEDIATE", {});
   writer_.Define("progress", kProgressSql,
                  {kTextOid, kInt8Oid, kInt8Oid, kTextOid, kInt8Oid, kByteaOid, kInt8Oid, kByteaOid});
   writer_.Define("divergence", kDivergenceSql,

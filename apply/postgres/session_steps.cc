@@ -230,12 +230,22 @@ Status StepWriter::Queue(const std::vector<Step>& steps) {
   for (const Part& part : parts_) {
     const Step& step = steps[part.step];
     if (step.without_actions != without_actions) {
+      CROSSFADE_TRY(SwitchActions(!step.without_actions, part.step));
       without_actions = step.without_actions;
-      CROSSFADE_TRY(QueueNamed(without_actions ? "replica" : "origin", {}, kRoleSwitch));
     }
     CROSSFADE_TRY(QueuePart(step, part));
   }
-  return without_actions ? QueueNamed("origin", {}, kRoleSwitch) : Status();
+  return without_actions ? SwitchActions(true, kNoStep) : Status();
+}
+
+// What was written with checks must pass them before unchecked changes may take its parents away.
+Status StepWriter::SwitchActions(bool on, size_t next_step) {
+  if (on) {
+    CROSSFADE_TRY(QueueNamed("origin", {}, kRoleSwitch));
+    return QueueDefined("deferred", {});
+  }
+  CROSSFADE_TRY(QueueNamed("immediate", {}, next_step));
+  return QueueNamed("replica", {}, kRoleSwitch);
 }
 
 Status StepWriter::QueuePart(const Step& step, const Part& part) {

@@ -59,6 +59,7 @@ class StepWriter {
   Status PlanStep(const Step& step, size_t index);
   Status PlanUpdate(const Step& step, size_t index);
   Status ForgetPrepared();
+  Status SwitchActions(bool on, size_t next_step);
   Status QueuePart(const Step& step, const Part& part);
   Status QueueArrays(const Step& step, const Part& part);
   Status QueueRow(const Step& step, const Part& part, const RowChange& row);
