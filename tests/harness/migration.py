@@ -48,9 +48,9 @@ class Migration:
         self.settings = {
             "name": name, "state_dir": self.state_directory,
             "source.engine": source.engine, "source.host": "127.0.0.1", "source.port": source.port, "source.user": user,
-            "source.password_env": "CROSSFADE_TEST_PASSWORD", "source.database": database,
+            "source.password_env": "CROSSFADE_TEST_PASSWORD", "source.database": database, "source.tls": "off",
             "target.engine": "postgres", "target.host": "127.0.0.1", "target.port": target.port, "target.user": user,
-            "target.password_env": "CROSSFADE_TEST_PASSWORD", "target.database": target_database,
+            "target.password_env": "CROSSFADE_TEST_PASSWORD", "target.database": target_database, "target.tls": "off",
         }
         if tenant is None:
             self.settings["tenant.mode"] = "none"

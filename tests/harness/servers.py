@@ -387,13 +387,14 @@ class _MySqlFamily(Server):
 
     def _users(self):
         password = MIGRATION_PASSWORD.replace("\\", "\\\\").replace("'", "''")
+        more = ", XA_RECOVER_ADMIN" if self.engine == "mysql" else ""
         # One statement a line: that is how an init file is read.
         return ("SET SESSION sql_log_bin=0;\n"
                 "CREATE USER IF NOT EXISTS root@'127.0.0.1';\n"
                 "GRANT ALL ON *.* TO root@'127.0.0.1' WITH GRANT OPTION;\n"
                 "CREATE USER IF NOT EXISTS %s@'127.0.0.1' IDENTIFIED BY '%s';\n"
-                "GRANT SELECT, RELOAD, LOCK TABLES, SHOW VIEW, REPLICATION SLAVE, REPLICATION CLIENT ON *.* TO %s@'127.0.0.1';\n"
-                % (MIGRATION_USER, password, MIGRATION_USER))
+                "GRANT SELECT, RELOAD, LOCK TABLES, SHOW VIEW, REPLICATION SLAVE, REPLICATION CLIENT%s ON *.* TO %s@'127.0.0.1';\n"
+                % (MIGRATION_USER, password, more, MIGRATION_USER))
 
     def _client_options(self, user):
         return ["--no-defaults", "--host=127.0.0.1", "--port=%d" % self.port, "--protocol=tcp", "--user=" + (user or "root"),
