@@ -24,7 +24,8 @@ class Reader {
   virtual ~Reader() = default;
 
   // Opens a snapshot of its own for one chunk (chunked mode); ends the one before. What can be said about it:
-  // low: everything up to it is visible; high: nothing beyond it is visible.
+  // low: everything up to it is visible; high: nothing beyond it is visible. A position may name the place in the log
+  // only, or the GTID set only.
   struct Window {
     Position low;
     Position high;

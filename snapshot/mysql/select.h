@@ -1,0 +1,24 @@
+// The statements by which a table's rows are read.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "core/chunk.h"
+#include "core/schema.h"
+
+namespace crossfade::snapshot {
+
+// All columns of the table, in its order, of the rows in the range. The table must have a primary key whose first
+// column has ordinals, unless the range is the whole table.
+std::string SelectRows(const TableSchema& table, const ChunkRange& range);
+
+// The first primary key column of the row with the smallest (or largest) key; no row for an empty table.
+enum class KeyEnd : uint8_t { kSmallest, kLargest };
+std::string SelectKeyEnd(const TableSchema& table, KeyEnd end);
+
+// "`db`.`table`".
+std::string QuotedName(const TableSchema& table);
+
+}  // namespace crossfade::snapshot
