@@ -156,7 +156,7 @@ TEST_P(SnapshotTest, AChunksWindowHoldsWhatItsSnapshotSees) {
     ASSERT_OK(reader->Read(account, {}, books.Accounts()));
     ASSERT_OK(reader->Read(ledger, {}, books.Ledger()));
     books.ExpectOneState();
-    EXPECT_LE(CountTransactions(window->low) - before_, books.transfers);
+    EXPECT_TRUE(window->low.set.empty() || CountTransactions(window->low) - before_ <= books.transfers);
     // Where the account may not ask for the set that belongs to the log's end, there is none.
     EXPECT_TRUE(window->high.set.empty() || CountTransactions(window->high) - before_ >= books.transfers);
     EXPECT_FALSE(window->high.file.empty());
