@@ -89,7 +89,8 @@ class Journal {
   virtual JournalStats stats() const = 0;
 
   // The longest prefix of the journal's transactions contained in `position`: the largest Seq s such that all
-  // transactions up to s are contained, given the order of positions of this source. Looks at synced transactions.
+  // transactions up to s are contained, given the order of positions of this source. Looks at synced transactions. What
+  // has been trimmed counts as contained.
   virtual Result<Seq> PrefixWithin(const Position& position, const PositionOrder& order) = 0;
 
   // Small durable facts beside the log: the run record, the chunk ledger's copy. Put syncs.

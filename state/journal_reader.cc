@@ -26,6 +26,9 @@ class RocksReader final : public JournalReader {
         return std::optional<TransactionHeader>();
       }
     }
+    if (next <= journal_->trimmed()) {  // also where its rows still happen to be there
+      return Missing(LogKey(next, kCommitPart));
+    }
     return Enter(next);
   }
 
