@@ -219,6 +219,9 @@ Status Builder::MakeIndex(const WantedTable& table, const CatalogTable& standing
                                  {CreateIndexSql(table, index, name, false), Register("index", table, name, true)});
   }
   Status status = connection_->RunAlone(options_.fence, CreateIndexSql(table, index, name, true));
+  if (!status && status.error().error_class != ErrorClass::kData) {
+    return status;  // stopped, or the session is lost: the next run takes away what is left
+  }
   if (!status) {
     // What is left of it is no index to read, but one that every writer of every tenant must keep.
     (void)connection_->RunAlone(
@@ -360,6 +363,13 @@ class Remover {
     const bool created = ours[0][0] == "t";
     CROSSFADE_ASSIGN(const bool foreign_rows, HasForeignRows(table));
     if (created && others.empty() && !foreign_rows) {
+      // Looked at again when nobody can write any more; the cast is what stops the transaction.
+      if (table.route->tenant_column) {
+        statements->push_back(fmt::format("LOCK TABLE {} IN ACCESS EXCLUSIVE MODE", table.QualifiedName()));
+        statements->push_back(fmt::format("SELECT ('rows of another tenant came: ' || {}::text)::int FROM {}{} LIMIT 1",
+                                          Quoted(options_.tenancy.column), table.QualifiedName(),
+                                          TenantCondition(table, "<>")));
+      }
       *drop += (drop->empty() ? "" : ", ") + table.QualifiedName();
       return {};
     }
