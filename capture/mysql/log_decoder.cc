@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cctype>
+#include <charconv>
 
 namespace crossfade::capture {
 
@@ -14,6 +15,16 @@ bool SameName(std::string_view a, std::string_view b) {
                     [](unsigned char x, unsigned char y) { return std::tolower(x) == std::tolower(y); });
 }
 
+// Log files are told apart by the number at their end.
+uint64_t FileNumber(std::string_view file) {
+  uint64_t number = 0;
+  const size_t dot = file.rfind('.');
+  if (dot != std::string_view::npos) {
+    std::from_chars(file.data() + dot + 1, file.data() + file.size(), number);
+  }
+  return number;
+}
+
 std::string Shortened(std::string_view text) {
   constexpr size_t kLimit = 300;
   return text.size() <= kLimit ? std::string(text) : std::string(text.substr(0, kLimit)) + " ..";
@@ -23,7 +34,7 @@ std::string Shortened(std::string_view text) {
 
 LogDecoder::LogDecoder(LogOptions options, std::vector<TableSchema> tables, ServerText text)
     : options_(std::move(options)),
-      tracker_(options_.database, options_.fold_case, std::move(tables), std::move(text)) {}
+      tracker_(options_.flavor, options_.database, options_.fold_case, std::move(tables), std::move(text)) {}
 
 Status LogDecoder::Start(const Position& from, bool set_known, bool skip) {
   BreakGroup();
@@ -127,10 +138,19 @@ Status LogDecoder::HandleOutside(const RawEvent& event, std::string_view bytes) 
   const bool was_in_group = in_group_;
   CROSSFADE_TRY(Handle(event));
   if (!was_in_group && !in_group_) {
+    MoveCommitted();
+  }
+  return {};
+}
+
+// To here, where no transaction is open. Never back: a dump by GTID begins at the head of a file, long before the
+// first transaction that it gives.
+void LogDecoder::MoveCommitted() {
+  if (committed_.file.empty() || FileNumber(file_) > FileNumber(committed_.file) ||
+      (file_ == committed_.file && offset_ > committed_.offset)) {
     committed_.file = file_;
     committed_.offset = offset_;
   }
-  return {};
 }
 
 void LogDecoder::MoveOffset(const EventHeader& header) {
@@ -237,8 +257,7 @@ Status LogDecoder::OnRotate(std::string_view body) {
   // A rotation made up by the server, with or without a checksum as the next file has it.
   checksum_ = ChecksumMode::kGuess;
   if (!skipping_) {
-    committed_.file = file_;
-    committed_.offset = offset_;
+    MoveCommitted();
   }
   return {};
 }
@@ -254,8 +273,7 @@ Status LogDecoder::OnHeartbeat(const RawEvent& event) {
     } else {
       MoveOffset(event.header);
     }
-    committed_.file = file_;
-    committed_.offset = offset_;
+    MoveCommitted();
   }
   Heartbeat heartbeat;
   heartbeat.position = position();

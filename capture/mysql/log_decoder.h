@@ -72,6 +72,7 @@ class LogDecoder {
   Status HandleOutside(const RawEvent& event, std::string_view bytes);
   Status HandleSkipped(const RawEvent& event);
   void MoveOffset(const EventHeader& header);
+  void MoveCommitted();
   Status OnFormat(std::string_view bytes);
   Status OnRotate(std::string_view body);
   Status OnHeartbeat(const RawEvent& event);

@@ -391,14 +391,14 @@ Result<std::string_view> RowsReader::Decompress(const ColumnPlan& plan, std::str
   if (bytes.empty()) {
     return bytes;
   }
-  // First byte: 0 for text as it is; else method 8 (zlib) in the high half, then whether the stream has zlib's own
-  // header, and the number of bytes of the length that follows.
+  // First byte: 0 for text as it is; else method 8 (zlib) in the high half, then whether the stream is without zlib's
+  // own header, and the number of bytes of the length that follows.
   ByteReader in(bytes);
   const uint8_t head = in.U8();
   if (head == 0) {
     return in.rest();
   }
-  const uint64_t length = ReadLittleEndian(&in, head & 0x07);
+  const uint64_t length = ReadBigEndian(&in, head & 0x07);
   if (!in.ok() || head >> 4 != 8 || (head & 0x07) == 0 || length > kMaxColumnBytes) {
     return Bad(fmt::format("column {} is compressed in a way that is not known", plan.column->name));
   }
@@ -408,7 +408,7 @@ Result<std::string_view> RowsReader::Decompress(const ColumnPlan& plan, std::str
   }
   char* const out = arena_.Allocate(length + 1);
   z_stream stream{};
-  if (inflateInit2(&stream, (head & 0x08) != 0 ? MAX_WBITS : -MAX_WBITS) != Z_OK) {
+  if (inflateInit2(&stream, (head & 0x08) != 0 ? -MAX_WBITS : MAX_WBITS) != Z_OK) {
     return Bad("no memory to decompress");
   }
   stream.next_in = reinterpret_cast<Bytef*>(const_cast<char*>(in.rest().data()));

@@ -50,6 +50,8 @@ bool IsText(FieldType type) {
   }
 }
 
+bool IsMariaDbText(FieldType type) { return IsText(type) || type == FieldType::kGeometry; }
+
 bool IsEnumOrSet(FieldType type) { return type == FieldType::kEnum || type == FieldType::kSet; }
 
 // The two bytes of a 254: the real type, and in spare bits of it the high bits of the length.
@@ -186,15 +188,16 @@ void ReadLabels(ByteReader in, FieldType type, TableMap* map) {
   }
 }
 
-void ReadMetadata(uint8_t kind, std::string_view bytes, TableMap* map) {
+void ReadMetadata(mysql::Flavor flavor, uint8_t kind, std::string_view bytes, TableMap* map) {
   ByteReader in(bytes);
+  const auto is_text = flavor == mysql::Flavor::kMariaDb ? IsMariaDbText : IsText;
   switch (kind) {
     case kSignedness:
       return ReadSignedness(in, map);
     case kDefaultCharset:
-      return ReadDefaultCharset(in, ColumnsThat(*map, IsText), map);
+      return ReadDefaultCharset(in, ColumnsThat(*map, is_text), map);
     case kColumnCharset:
-      return ReadColumnCharsets(in, ColumnsThat(*map, IsText), map);
+      return ReadColumnCharsets(in, ColumnsThat(*map, is_text), map);
     case kEnumAndSetDefaultCharset:
       return ReadDefaultCharset(in, ColumnsThat(*map, IsEnumOrSet), map);
     case kEnumAndSetColumnCharset:
@@ -233,7 +236,7 @@ Result<TableName> ParseTableName(std::string_view body) {
   return name;
 }
 
-Result<TableMap> ParseTableMap(std::string_view body) {
+Result<TableMap> ParseTableMap(mysql::Flavor flavor, std::string_view body) {
   constexpr EventType kType = EventType::kTableMap;
   ByteReader in(body);
   TableMap map;
@@ -264,7 +267,7 @@ Result<TableMap> ParseTableMap(std::string_view body) {
     if (!in.ok()) {
       return Malformed(kType, "optional metadata too short");
     }
-    ReadMetadata(kind, bytes, &map);
+    ReadMetadata(flavor, kind, bytes, &map);
   }
   if (!map.names.empty() && map.names.size() != map.columns.size()) {
     return Malformed(kType, "as many names as columns are needed");

@@ -9,6 +9,7 @@
 
 #include "capture/mysql/event.h"
 #include "core/error.h"
+#include "db/mysql/connection.h"
 
 namespace crossfade::capture {
 
@@ -71,7 +72,8 @@ struct TableMap {
   std::vector<std::pair<size_t, std::vector<std::string_view>>> labels;  // column, its labels in its character set
 };
 
-Result<TableMap> ParseTableMap(std::string_view body);
+// The servers do not agree on which columns have a character set.
+Result<TableMap> ParseTableMap(mysql::Flavor flavor, std::string_view body);
 
 // As far as the names: enough to pass over tables that do not concern us, whatever is in them.
 struct TableName {

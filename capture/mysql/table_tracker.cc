@@ -11,8 +11,13 @@ constexpr size_t kMaxRemembered = 4096;
 
 }  // namespace
 
-TableTracker::TableTracker(std::string database, bool fold_case, std::vector<TableSchema> tables, ServerText text)
-    : database_(std::move(database)), fold_case_(fold_case), tables_(std::move(tables)), text_(std::move(text)) {
+TableTracker::TableTracker(mysql::Flavor flavor, std::string database, bool fold_case, std::vector<TableSchema> tables,
+                           ServerText text)
+    : flavor_(flavor),
+      database_(std::move(database)),
+      fold_case_(fold_case),
+      tables_(std::move(tables)),
+      text_(std::move(text)) {
   database_ = Folded(database_);
   for (const TableSchema& table : tables_) {
     by_name_.emplace(Folded(table.name), &table);
@@ -48,7 +53,7 @@ Result<const TableTracker::Mapped*> TableTracker::Map(std::string_view body) {
   CROSSFADE_ASSIGN(const TableName name, ParseTableName(body));
   Mapped mapped{std::string(body), nullptr};
   if (const TableSchema* schema = FindTable(name.database, name.table); schema != nullptr) {
-    CROSSFADE_ASSIGN(const TableMap map, ParseTableMap(body));
+    CROSSFADE_ASSIGN(const TableMap map, ParseTableMap(flavor_, body));
     CROSSFADE_ASSIGN(TablePlan plan, MakePlan(map, *schema, text_));
     mapped.plan = std::make_shared<const TablePlan>(std::move(plan));
   }

@@ -18,7 +18,8 @@ namespace crossfade::capture {
 class TableTracker {
  public:
   // `fold_case`: the server compares names without case (lower_case_table_names is not 0).
-  TableTracker(std::string database, bool fold_case, std::vector<TableSchema> tables, ServerText text);
+  TableTracker(mysql::Flavor flavor, std::string database, bool fold_case, std::vector<TableSchema> tables,
+               ServerText text);
 
   struct Mapped {
     std::string body;                       // of the table map, to know it again
@@ -38,6 +39,7 @@ class TableTracker {
  private:
   std::string Folded(std::string_view name) const;
 
+  mysql::Flavor flavor_;
   std::string database_;
   bool fold_case_;
   std::vector<TableSchema> tables_;

@@ -8,6 +8,7 @@
 #include <memory>
 #include <sstream>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include "capture/mysql/mysql_source.h"
@@ -162,6 +163,20 @@ class ServerTest : public ::testing::Test {
   void Run(const std::string& sql) {
     const Status done = connection_->Execute(sql);
     EXPECT_TRUE(done.has_value()) << sql << ": " << (done ? "" : done.error().ToString());
+  }
+
+  // All logs but a new one. Those that a session just ended still reads are kept by the server: waits for it.
+  void PurgeAll() {
+    Run("FLUSH BINARY LOGS");
+    for (const Deadline deadline = After(std::chrono::seconds(5)); std::chrono::steady_clock::now() < deadline;) {
+      Run("PURGE BINARY LOGS TO '" + Head().file + "'");
+      const auto logs = connection_->Rows("SHOW BINARY LOGS");
+      if (logs && logs->size() == 1) {
+        return;
+      }
+      std::this_thread::sleep_for(std::chrono::milliseconds(50));
+    }
+    ADD_FAILURE() << "logs are not purged";
   }
 
   Position Head() {
