@@ -28,8 +28,8 @@ std::string_view ErrorClassName(ErrorClass error_class);
 struct Error {
   ErrorClass error_class = ErrorClass::kCorrupt;
   std::string code;
-  std::string component;  // "capture.mysql", "state.journal", ...
-  std::string message;    // with values; context is put in front on the way up
+  std::string component;    // "capture.mysql", "state.journal", ...
+  std::string message;      // with values; context is put in front on the way up
   std::string server_code;  // SQLSTATE or errno of the server, empty if none
   std::string object;
   std::string found;
@@ -60,12 +60,12 @@ tl::unexpected<Error> MakeError(ErrorClass error_class, std::string_view code, s
 inline tl::unexpected<Error> Fail(Error error) { return tl::unexpected<Error>(std::move(error)); }
 
 // Returns the error of `expr` from the calling function, if it has one.
-#define CROSSFADE_TRY(expr)                                              \
-  do {                                                                   \
-    auto&& crossfade_status = (expr);                                    \
-    if (!crossfade_status) {                                             \
-      return ::crossfade::Fail(std::move(crossfade_status).error());     \
-    }                                                                    \
+#define CROSSFADE_TRY(expr)                                          \
+  do {                                                               \
+    auto&& crossfade_status = (expr);                                \
+    if (!crossfade_status) {                                         \
+      return ::crossfade::Fail(std::move(crossfade_status).error()); \
+    }                                                                \
   } while (false)
 
 #define CROSSFADE_CONCAT_INNER(a, b) a##b
@@ -74,11 +74,11 @@ inline tl::unexpected<Error> Fail(Error error) { return tl::unexpected<Error>(st
 // CROSSFADE_ASSIGN(auto row, ReadRow()): declares `row`, or returns the error from the calling function.
 #define CROSSFADE_ASSIGN(declaration, expr) \
   CROSSFADE_ASSIGN_INNER(CROSSFADE_CONCAT(crossfade_result_, __LINE__), declaration, expr)
-#define CROSSFADE_ASSIGN_INNER(temporary, declaration, expr)  \
-  auto temporary = (expr);                                    \
-  if (!temporary) {                                           \
-    return ::crossfade::Fail(std::move(temporary).error());   \
-  }                                                           \
+#define CROSSFADE_ASSIGN_INNER(temporary, declaration, expr) \
+  auto temporary = (expr);                                   \
+  if (!temporary) {                                          \
+    return ::crossfade::Fail(std::move(temporary).error());  \
+  }                                                          \
   declaration = std::move(*temporary)
 
 }  // namespace crossfade

@@ -14,9 +14,9 @@ void EncodeColumn(ByteWriter* out, const Column& c) {
   out->String(c.name);
   out->U8(static_cast<uint8_t>(c.type));
   out->String(c.source_type);
-  const uint8_t flags = static_cast<uint8_t>((c.nullable ? 1 : 0) | (c.is_unsigned ? 2 : 0) |
-                                             (c.auto_increment ? 4 : 0) | (c.invisible ? 8 : 0) |
-                                             (c.default_value ? 16 : 0) | (c.default_is_expression ? 32 : 0));
+  const uint8_t flags =
+      static_cast<uint8_t>((c.nullable ? 1 : 0) | (c.is_unsigned ? 2 : 0) | (c.auto_increment ? 4 : 0) |
+                           (c.invisible ? 8 : 0) | (c.default_value ? 16 : 0) | (c.default_is_expression ? 32 : 0));
   out->U8(flags);
   out->U8(c.bits);
   out->Varint(c.length);
@@ -125,9 +125,9 @@ ForeignKey DecodeForeignKey(ByteReader* in) {
 
 std::string_view ColumnTypeName(ColumnType type) {
   constexpr std::array<std::string_view, 26> kNames = {
-      "?",         "int",  "float",    "double",    "decimal", "bit",  "char", "varchar", "text",
-      "binary",    "varbinary", "blob", "date",     "time",    "datetime", "timestamp", "year", "enum",
-      "set",       "json", "json text", "uuid",     "inet4",   "inet6", "geometry", "vector"};
+      "?",      "int",       "float",     "double", "decimal", "bit",      "char",      "varchar", "text",
+      "binary", "varbinary", "blob",      "date",   "time",    "datetime", "timestamp", "year",    "enum",
+      "set",    "json",      "json text", "uuid",   "inet4",   "inet6",    "geometry",  "vector"};
   const auto index = static_cast<size_t>(type);
   return index < kNames.size() ? kNames[index] : kNames[0];
 }
@@ -205,8 +205,8 @@ Result<TableSchema> TableSchema::Decode(std::string_view bytes) {
     table.checks.emplace_back(in.String());
   }
   if (!in.ok() || !in.at_end() || version != kSchemaVersion) {
-    return MakeError(ErrorClass::kCorrupt, "CF1002", "core.schema", "not an encoded table schema ({} bytes, version {})",
-                     bytes.size(), version);
+    return MakeError(ErrorClass::kCorrupt, "CF1002", "core.schema",
+                     "not an encoded table schema ({} bytes, version {})", bytes.size(), version);
   }
   return table;
 }

@@ -13,21 +13,21 @@ namespace crossfade {
 
 // Part of the journal's format: never reuse a number.
 enum class ColumnType : uint8_t {
-  kInt = 1,        // `bits` 8, 16, 24, 32 or 64; `is_unsigned`
+  kInt = 1,  // `bits` 8, 16, 24, 32 or 64; `is_unsigned`
   kFloat = 2,
   kDouble = 3,
-  kDecimal = 4,    // `precision`, `scale`
-  kBit = 5,        // `length` in bits, 1 to 64
-  kChar = 6,       // `length` in characters; fixed
-  kVarchar = 7,    // `length` in characters
-  kText = 8,       // unbounded
-  kBinary = 9,     // `length` in bytes; fixed, padded with NUL bytes
-  kVarbinary = 10, // `length` in bytes
-  kBlob = 11,      // unbounded
+  kDecimal = 4,     // `precision`, `scale`
+  kBit = 5,         // `length` in bits, 1 to 64
+  kChar = 6,        // `length` in characters; fixed
+  kVarchar = 7,     // `length` in characters
+  kText = 8,        // unbounded
+  kBinary = 9,      // `length` in bytes; fixed, padded with NUL bytes
+  kVarbinary = 10,  // `length` in bytes
+  kBlob = 11,       // unbounded
   kDate = 12,
-  kTime = 13,      // `fraction` digits
-  kDateTime = 14,  // `fraction` digits; no time zone
-  kTimestamp = 15, // `fraction` digits; UTC
+  kTime = 13,       // `fraction` digits
+  kDateTime = 14,   // `fraction` digits; no time zone
+  kTimestamp = 15,  // `fraction` digits; UTC
   kYear = 16,
   kEnum = 17,      // `labels`
   kSet = 18,       // `labels`
@@ -37,7 +37,7 @@ enum class ColumnType : uint8_t {
   kInet4 = 22,
   kInet6 = 23,
   kGeometry = 24,
-  kVector = 25,    // `length` dimensions, 0 if unknown
+  kVector = 25,  // `length` dimensions, 0 if unknown
 };
 
 std::string_view ColumnTypeName(ColumnType type);
@@ -57,8 +57,8 @@ struct Column {
   uint16_t precision = 0;
   uint16_t scale = 0;
   uint8_t fraction = 0;
-  std::string charset;    // "utf8mb4"; empty for what is not text
-  std::string collation;  // "utf8mb4_uca1400_ai_ci"
+  std::string charset;                       // "utf8mb4"; empty for what is not text
+  std::string collation;                     // "utf8mb4_uca1400_ai_ci"
   std::vector<std::string> labels;           // UTF-8
   std::optional<std::string> default_value;  // literal as text, unquoted; none if there is no default or NULL
   bool default_is_expression = false;        // default_value is an SQL expression of the source
@@ -70,8 +70,8 @@ struct Column {
 };
 
 struct KeyPart {
-  uint32_t column = 0;   // index into TableSchema::columns
-  uint32_t prefix = 0;   // characters or bytes; 0: the whole column
+  uint32_t column = 0;  // index into TableSchema::columns
+  uint32_t prefix = 0;  // characters or bytes; 0: the whole column
   bool descending = false;
   friend bool operator==(const KeyPart&, const KeyPart&) = default;
 };
@@ -122,7 +122,7 @@ struct TableSchema {
 
 // Facts about a table that change from minute to minute; never part of its schema.
 struct TableSize {
-  uint64_t rows = 0;   // the server's estimate
+  uint64_t rows = 0;  // the server's estimate
   uint64_t bytes = 0;
 };
 

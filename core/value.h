@@ -10,24 +10,24 @@ namespace crossfade {
 
 // What a Value holds. The numbers are part of the journal's format: never reuse one.
 enum class ValueKind : uint8_t {
-  kAbsent = 0,     // not in this image (unchanged, or left out by the log)
+  kAbsent = 0,  // not in this image (unchanged, or left out by the log)
   kNull = 1,
-  kInt = 2,        // i. Columns declared signed, and YEAR
-  kUint = 3,       // u. Columns declared unsigned
-  kFloat = 4,      // f
-  kDouble = 5,     // d
-  kDecimal = 6,    // bytes: "-12.340": all digits of the scale, no leading zeros but one before the point, no "-0"
-  kText = 7,       // bytes: UTF-8, converted from the column's character set. ENUM: the label. SET: labels, comma-joined
-  kBytes = 8,      // bytes: as stored. Geometry: 4 bytes SRID (little-endian), then WKB
-  kBits = 9,       // u: the bits as a number; the width is the column's length
-  kDate = 10,      // i: PackDate; may hold zero and partial dates
-  kTime = 11,      // i: signed microseconds; may exceed a day
-  kDateTime = 12,  // i: PackDateTime; no time zone; may hold zero and partial dates
-  kTimestamp = 13, // i: microseconds since 1970-01-01 UTC, or kZeroTimestamp
-  kJson = 14,      // bytes: JSON text, UTF-8
-  kUuid = 15,      // bytes: 16, in RFC order
-  kInet = 16,      // bytes: 4 (IPv4) or 16 (IPv6), network order
-  kVector = 17,    // bytes: float32 little-endian, one after the other
+  kInt = 2,      // i. Columns declared signed, and YEAR
+  kUint = 3,     // u. Columns declared unsigned
+  kFloat = 4,    // f
+  kDouble = 5,   // d
+  kDecimal = 6,  // bytes: "-12.340": all digits of the scale, no leading zeros but one before the point, no "-0"
+  kText = 7,     // bytes: UTF-8, converted from the column's character set. ENUM: the label. SET: labels, comma-joined
+  kBytes = 8,    // bytes: as stored. Geometry: 4 bytes SRID (little-endian), then WKB
+  kBits = 9,     // u: the bits as a number; the width is the column's length
+  kDate = 10,    // i: PackDate; may hold zero and partial dates
+  kTime = 11,    // i: signed microseconds; may exceed a day
+  kDateTime = 12,   // i: PackDateTime; no time zone; may hold zero and partial dates
+  kTimestamp = 13,  // i: microseconds since 1970-01-01 UTC, or kZeroTimestamp
+  kJson = 14,       // bytes: JSON text, UTF-8
+  kUuid = 15,       // bytes: 16, in RFC order
+  kInet = 16,       // bytes: 4 (IPv4) or 16 (IPv6), network order
+  kVector = 17,     // bytes: float32 little-endian, one after the other
 };
 
 // MySQL's '0000-00-00 00:00:00' in a TIMESTAMP column.

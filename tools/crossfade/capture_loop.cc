@@ -1,0 +1,200 @@
+#include "tools/crossfade/capture_loop.h"
+
+#include <spdlog/spdlog.h>
+
+#include <algorithm>
+#include <thread>
+#include <variant>
+
+#include "core/clock.h"
+#include "tools/crossfade/backoff.h"
+
+namespace crossfade::tools {
+
+namespace {
+
+constexpr std::string_view kComponent = "capture";
+// Nothing waits longer than this for its sync while more is read.
+constexpr std::chrono::milliseconds kGroupWait{5};
+constexpr uint64_t kGroupBytes = 4 << 20;
+constexpr std::chrono::milliseconds kIdleWait{200};
+constexpr std::chrono::milliseconds kBudgetEvery{200};
+
+}  // namespace
+
+CaptureLoop::CaptureLoop(state::Journal* journal, OpenSource open_source, std::function<bool()> fail_over_budget,
+                         StatusBoard* board)
+    : journal_(journal),
+      open_source_(std::move(open_source)),
+      fail_over_budget_(std::move(fail_over_budget)),
+      board_(board) {}
+
+Status CaptureLoop::Run(std::stop_token stop) {
+  Backoff backoff;
+  while (!stop.stop_requested()) {
+    const Position before = journal_->tail().position;
+    const Status session = Session(stop);
+    if (session || stop.stop_requested()) {
+      return {};
+    }
+    if (!IsRetriable(session.error())) {
+      return session;
+    }
+    if (journal_->tail().position != before) {
+      backoff.Reset();
+    }
+    ++reconnects_;
+    board_->SetError(session.error());
+    board_->Update([&](StatusReport* report) { report->capture_reconnects = reconnects_; });
+    spdlog::warn("capture: {}; trying again in {} ms", session.error().ToString(), backoff.next().count());
+    backoff.Wait(stop);
+  }
+  return {};
+}
+
+Status CaptureLoop::Session(std::stop_token stop) {
+  CROSSFADE_ASSIGN(const std::unique_ptr<capture::Source> source, open_source_());
+  const std::stop_callback interrupt(stop, [&] { source->Interrupt(); });
+  last_ = journal_->tail().position;
+  in_transaction_ = false;
+  CROSSFADE_TRY(source->Open(last_));
+  spdlog::info("capture: following {}", last_.ToString());
+  const Status pumped = Pump(source.get(), stop);
+  source->Close();
+  if (in_transaction_) {
+    // The rest of it will be read again from its beginning.
+    CROSSFADE_TRY(journal_->writer().Rollback(last_));
+    in_transaction_ = false;
+  }
+  if (has_unsynced_) {
+    CROSSFADE_TRY(SyncGroup(nullptr));
+  }
+  return pumped;
+}
+
+Status CaptureLoop::Pump(capture::Source* source, std::stop_token stop) {
+  while (!stop.stop_requested()) {
+    if (!in_transaction_ && std::chrono::steady_clock::now() >= check_budget_at_) {
+      CROSSFADE_TRY(HoldWhileOverBudget(stop));
+      check_budget_at_ = After(kBudgetEvery);
+    }
+    const Deadline deadline = has_unsynced_ ? sync_by_ : After(kIdleWait);
+    CROSSFADE_ASSIGN(const std::optional<capture::Event> event, source->Next(deadline));
+    if (event) {
+      CROSSFADE_TRY(Take(*event));
+    }
+    const bool group_is_due = !event || !source->HasBuffered() || std::chrono::steady_clock::now() >= sync_by_ ||
+                              journal_->writer().unsynced_bytes() >= kGroupBytes;
+    if (has_unsynced_ && !in_transaction_ && group_is_due) {
+      CROSSFADE_TRY(SyncGroup(source));
+    }
+  }
+  return {};
+}
+
+Status CaptureLoop::Take(const capture::Event& event) {
+  state::JournalWriter& writer = journal_->writer();
+  if (const auto* change = std::get_if<Change>(&event)) {
+    return writer.Add(*change);
+  }
+  if (std::holds_alternative<capture::TransactionBegin>(event)) {
+    in_transaction_ = true;
+    return writer.Begin();
+  }
+  if (const auto* end = std::get_if<capture::TransactionEnd>(&event)) {
+    return End(*end);
+  }
+  if (const auto* heartbeat = std::get_if<capture::Heartbeat>(&event)) {
+    last_arrival_us_ = heartbeat->arrival_time_us;
+    last_commit_us_ = heartbeat->arrival_time_us;
+    if (heartbeat->position == last_) {
+      board_->Update([&](StatusReport* report) { report->lag_capture_ms = 0; });
+      return {};
+    }
+    last_ = heartbeat->position;
+    if (!has_unsynced_) {
+      has_unsynced_ = true;
+      sync_by_ = After(kGroupWait);
+    }
+    return writer.Advance(heartbeat->position);
+  }
+  const auto& ddl = std::get<capture::SchemaChange>(event);
+  Error error{
+      ErrorClass::kData,
+      "CF1742",
+      std::string(kComponent),
+      fmt::format("the source changed table {} at {}", ddl.table, ddl.position.ToString()),
+      "",
+      ddl.table,
+      ddl.statement,
+      "schema changes are not followed: undo the change before more rows are written, or run 'crossfade abort' and "
+      "start again"};
+  return Fail(std::move(error));
+}
+
+Status CaptureLoop::End(const capture::TransactionEnd& end) {
+  state::JournalWriter& writer = journal_->writer();
+  in_transaction_ = false;
+  if (!has_unsynced_) {
+    has_unsynced_ = true;
+    sync_by_ = After(kGroupWait);
+  }
+  last_ = end.position;
+  last_arrival_us_ = end.arrival_time_us;
+  // A log with whole seconds says nothing about milliseconds: what just arrived was just committed.
+  const bool whole_seconds = end.commit_time_us % 1'000'000 == 0;
+  const bool fresh = end.arrival_time_us - end.commit_time_us < 2'000'000;
+  last_commit_us_ = whole_seconds && fresh ? end.arrival_time_us : end.commit_time_us;
+  ++transactions_;
+  const state::CommitInfo commit{end.position, last_commit_us_, end.arrival_time_us};
+  switch (end.outcome) {
+    case capture::Outcome::kCommit:
+      return writer.Commit(commit);
+    case capture::Outcome::kRollback:
+      return writer.Rollback(end.position);
+    case capture::Outcome::kPrepare:
+      return writer.Prepare(end.xid, end.position);
+    case capture::Outcome::kCommitPrepared:
+      return writer.CommitPrepared(end.xid, commit);
+    case capture::Outcome::kRollbackPrepared:
+      return writer.RollbackPrepared(end.xid, end.position);
+  }
+  return {};
+}
+
+Status CaptureLoop::SyncGroup(capture::Source* source) {
+  CROSSFADE_TRY(journal_->writer().Sync());
+  has_unsynced_ = false;
+  const state::Tail tail = journal_->tail();
+  const int64_t now = WallMicros();
+  board_->Update([&](StatusReport* report) {
+    report->captured = tail.position;
+    report->captured_seq = tail.seq;
+    report->captured_transactions = transactions_;
+    report->lag_capture_ms = std::max<int64_t>(0, (now - last_commit_us_) / 1000);
+  });
+  return source == nullptr ? Status{} : source->Confirm(tail.position);
+}
+
+Status CaptureLoop::HoldWhileOverBudget(std::stop_token stop) {
+  bool said = false;
+  while (!stop.stop_requested() && journal_->stats().over_budget) {
+    if (has_unsynced_) {
+      CROSSFADE_TRY(SyncGroup(nullptr));
+    }
+    if (fail_over_budget_()) {
+      return MakeError(
+          ErrorClass::kConfig, "CF1741", kComponent,
+          "the journal reached journal.budget_mib during the copy, when nothing drains it; raise the budget and "
+          "run again: nothing is lost while the source keeps its log");
+    }
+    if (!said) {
+      spdlog::warn("capture: the journal is over its budget; reading waits until the target has caught up");
+      said = true;
+    }
+    std::this_thread::sleep_for(std::chrono::milliseconds(100));
+  }
+  return {};
+}
+
+}  // namespace crossfade::tools

@@ -1,0 +1,50 @@
+// Source to journal: group commit, confirmation, and the one retry loop of this stream.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <stop_token>
+
+#include "capture/source.h"
+#include "core/error.h"
+#include "state/journal.h"
+#include "tools/crossfade/status.h"
+
+namespace crossfade::tools {
+
+class CaptureLoop {
+ public:
+  using OpenSource = std::function<Result<std::unique_ptr<capture::Source>>()>;
+
+  // All must outlive it. `fail_over_budget`: true while nothing drains the journal, when a full budget is an error
+  // (CF1741) and not a wait.
+  CaptureLoop(state::Journal* journal, OpenSource open_source, std::function<bool()> fail_over_budget,
+              StatusBoard* board);
+
+  // Runs until it is stopped (no error) or meets an error that a retry cannot mend.
+  Status Run(std::stop_token stop);
+
+ private:
+  Status Session(std::stop_token stop);
+  Status Pump(capture::Source* source, std::stop_token stop);
+  Status Take(const capture::Event& event);
+  Status End(const capture::TransactionEnd& end);
+  Status SyncGroup(capture::Source* source);
+  Status HoldWhileOverBudget(std::stop_token stop);
+
+  state::Journal* journal_;
+  OpenSource open_source_;
+  std::function<bool()> fail_over_budget_;
+  StatusBoard* board_;
+  bool in_transaction_ = false;
+  bool has_unsynced_ = false;
+  Deadline sync_by_{};
+  Deadline check_budget_at_{};
+  Position last_;  // behind the last event that was taken whole
+  int64_t last_commit_us_ = 0;
+  int64_t last_arrival_us_ = 0;
+  uint64_t transactions_ = 0;
+  uint64_t reconnects_ = 0;
+};
+
+}  // namespace crossfade::tools

@@ -1,0 +1,320 @@
+#include "tools/crossfade/commands.h"
+
+#include <signal.h>
+#include <spdlog/sinks/basic_file_sink.h>
+#include <spdlog/spdlog.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <filesystem>
+#include <fstream>
+#include <iostream>
+#include <nlohmann/json.hpp>
+#include <thread>
+
+#include "state/journal_listing.h"
+#include "tools/crossfade/http.h"
+#include "tools/crossfade/pipeline.h"
+
+namespace crossfade::tools {
+
+namespace {
+
+constexpr std::string_view kComponent = "crossfade";
+
+Status MakeStateDirectory(const std::string& path) {
+  std::error_code error;
+  std::filesystem::create_directories(path, error);
+  if (error || ::chmod(path.c_str(), 0700) != 0) {
+    return MakeError(ErrorClass::kConfig, "CF1711", kComponent, "cannot make state_dir {}: {}", path,
+                     error ? error.message() : std::strerror(errno));
+  }
+  return {};
+}
+
+void SetUpLog(const Config& config) {
+  if (!config.log.file.empty()) {
+    spdlog::set_default_logger(spdlog::basic_logger_mt("file", config.log.file));
+    spdlog::set_pattern("%Y-%m-%d %H:%M:%S.%e %l %v");
+    spdlog::flush_on(spdlog::level::info);
+  }
+  spdlog::set_level(spdlog::level::from_str(config.log.level));
+}
+
+// Turns SIGTERM and SIGINT into a stop request; a second one ends the process at once.
+class SignalStop {
+ public:
+  SignalStop() {
+    sigemptyset(&set_);
+    sigaddset(&set_, SIGTERM);
+    sigaddset(&set_, SIGINT);
+    pthread_sigmask(SIG_BLOCK, &set_, nullptr);
+    signal(SIGPIPE, SIG_IGN);
+    thread_ = std::jthread([this](std::stop_token end) { Wait(end); });
+  }
+  std::stop_token token() const { return stop_.get_token(); }
+
+ private:
+  void Wait(std::stop_token end) {
+    while (!end.stop_requested()) {
+      const timespec wait{0, 100'000'000};
+      const int signal = sigtimedwait(&set_, nullptr, &wait);
+      if (signal < 0) {
+        continue;
+      }
+      if (stop_.stop_requested()) {
+        ::_exit(kCouldNotTell);
+      }
+      spdlog::info("signal {}: stopping", signal);
+      stop_.request_stop();
+    }
+  }
+
+  sigset_t set_{};
+  std::stop_source stop_;
+  std::jthread thread_;
+};
+
+std::string HostName() {
+  char name[256] = "";
+  ::gethostname(name, sizeof name - 1);
+  return name;
+}
+
+bool IsAlive(const StatusReport& report) {
+  const bool fresh = WallMicros() - report.at_us < 5'000'000;
+  if (report.phase == Phase::kStopped || report.phase == Phase::kFailed) {
+    return false;
+  }
+  return report.host == HostName() ? ::kill(static_cast<pid_t>(report.pid), 0) == 0 || errno == EPERM : fresh;
+}
+
+void PrintFindings(const std::vector<apply::Finding>& findings) {
+  for (const apply::Finding& finding : findings) {
+    std::cout << fmt::format("{} {}  {}\n    found: {}\n    means: {}\n    fix:   {}\n",
+                             finding.blocks ? "BLOCKS " : "notice ", finding.code, finding.object, finding.found,
+                             finding.meaning, finding.fix);
+  }
+}
+
+void PrintFindingsJson(const std::vector<apply::Finding>& findings) {
+  nlohmann::json list = nlohmann::json::array();
+  for (const apply::Finding& f : findings) {
+    list.push_back({{"blocks", f.blocks},
+                    {"code", f.code},
+                    {"object", f.object},
+                    {"found", f.found},
+                    {"meaning", f.meaning},
+                    {"fix", f.fix}});
+  }
+  std::cout << list.dump(2) << "\n";
+}
+
+Result<std::vector<apply::Finding>> CollectFindings(const Config& config) {
+  CROSSFADE_ASSIGN(const std::unique_ptr<SourceEngine> source, MakeSourceEngine(config));
+  CROSSFADE_ASSIGN(std::vector<apply::Finding> findings, source->Check());
+  CROSSFADE_ASSIGN(const SourceCatalog catalog, source->ReadCatalog());
+  for (const std::string& object : catalog.for_a_person) {
+    findings.push_back({false, "CF1715", object, "not moved", "tables and rows are moved; this is work for a person",
+                        "make it on the target by hand before the switch (triggers: only at the switch)"});
+  }
+  CROSSFADE_ASSIGN(const std::unique_ptr<apply::Target> target, OpenTarget(config));
+  CROSSFADE_ASSIGN(const apply::RouteSet routes, apply::RouteSet::Make(catalog.tables, RulesOf(config)));
+  CROSSFADE_ASSIGN(std::vector<apply::Finding> plan, target->PlanSchema(routes));
+  findings.insert(findings.end(), plan.begin(), plan.end());
+  return findings;
+}
+
+Status AbortMigration(const Config& config) {
+  CROSSFADE_ASSIGN(const std::unique_ptr<apply::Target> target, OpenTarget(config));
+  const apply::Owner owner{HostName(), ::getpid(), "crossfade " CROSSFADE_VERSION};
+  CROSSFADE_TRY(target->TakeOver(owner, false, {}));
+  CROSSFADE_ASSIGN(const std::unique_ptr<SourceEngine> source, MakeSourceEngine(config));
+  CROSSFADE_ASSIGN(const SourceCatalog catalog, source->ReadCatalog());
+  CROSSFADE_ASSIGN(const apply::RouteSet routes, apply::RouteSet::Make(catalog.tables, RulesOf(config)));
+  CROSSFADE_TRY(target->Abort(routes));
+  std::error_code error;
+  for (const char* part : {"journal", "status.json", "status.json.next", "pause"}) {
+    std::filesystem::remove_all(std::filesystem::path(config.state_dir) / part, error);
+  }
+  return {};
+}
+
+}  // namespace
+
+ExitCode ExitCodeOf(const Error& error) {
+  switch (error.error_class) {
+    case ErrorClass::kTransient:
+    case ErrorClass::kReconnect:
+    case ErrorClass::kInDoubt:
+      return kCouldNotTell;
+    case ErrorClass::kData:
+      return kDataStop;
+    case ErrorClass::kConfig:
+      if (error.code == "CF1710") {
+        return kDifferent;
+      }
+      return error.code == "CF1501" || error.code == "CF1301" || error.code == "CF1720" ? kRefused : kUsage;
+    case ErrorClass::kCorrupt:
+      return error.code == "CF1502" ? kRefused : kCorruptState;
+  }
+  return kCorruptState;
+}
+
+int Report(const Error& error) {
+  std::cerr << "crossfade: " << error.ToString() << "\n";
+  return ExitCodeOf(error);
+}
+
+int RunCommand(const RunOptions& options) {
+  const Result<Config> config = LoadConfig(options.config);
+  if (!config) {
+    return Report(config.error());
+  }
+  SignalStop signals;
+  SetUpLog(*config);
+  if (const Status made = MakeStateDirectory(config->state_dir); !made) {
+    return Report(made.error());
+  }
+  StatusBoard board;
+  board.Update([&](StatusReport* report) {
+    report->name = config->name;
+    report->tenant = config->tenant.mode == "column" ? config->tenant.column + " = " + config->tenant.value : "";
+    report->pid = ::getpid();
+    report->host = HostName();
+    report->version = "crossfade " CROSSFADE_VERSION;
+    report->started_us = WallMicros();
+    report->journal_budget_bytes = config->journal.budget_mib << 20;
+  });
+  std::unique_ptr<HttpServer> http;
+  if (!config->http.listen.empty()) {
+    Result<std::unique_ptr<HttpServer>> server = HttpServer::Start(config->http.listen, &board);
+    if (!server) {
+      return Report(server.error());
+    }
+    http = std::move(*server);
+    board.Update([&](StatusReport* report) { report->http = http->address(); });
+  }
+  Status result;
+  {
+    const Console console(&board, options.console);
+    Pipeline pipeline(*config, options, &board);
+    result = pipeline.Run(signals.token());
+  }
+  if (!result) {
+    return Report(result.error());
+  }
+  const bool interrupted = signals.token().stop_requested() && options.until.has_value();
+  return interrupted ? kCouldNotTell : kDone;
+}
+
+int CheckCommand(const std::string& path, bool json) {
+  const Result<Config> config = LoadConfig(path);
+  if (!config) {
+    return Report(config.error());
+  }
+  const Result<std::vector<apply::Finding>> findings = CollectFindings(*config);
+  if (!findings) {
+    return Report(findings.error());
+  }
+  const auto blockers = std::count_if(findings->begin(), findings->end(), [](const auto& f) { return f.blocks; });
+  if (json) {
+    PrintFindingsJson(*findings);
+  } else {
+    PrintFindings(*findings);
+    std::cout << fmt::format("{}: {} blockers, {} notices\n", blockers == 0 ? "ready" : "not ready", blockers,
+                             findings->size() - static_cast<size_t>(blockers));
+  }
+  return blockers == 0 ? kDone : kDifferent;
+}
+
+int StatusCommand(const std::string& path, bool json) {
+  const Result<Config> config = LoadConfig(path);
+  if (!config) {
+    return Report(config.error());
+  }
+  const Result<StatusReport> report = ReadStatusFile(config->state_dir);
+  if (!report) {
+    return Report(report.error());
+  }
+  const bool alive = IsAlive(*report);
+  if (json) {
+    nlohmann::json out = nlohmann::json::parse(StatusJson(*report));
+    // The recorded error keeps its parts only in the file itself.
+    std::ifstream file(StatusPath(config->state_dir));
+    nlohmann::json whole = nlohmann::json::parse(file, nullptr, false);
+    if (whole.is_object()) {
+      out = std::move(whole);
+    }
+    out["alive"] = alive;
+    std::cout << out.dump(2) << "\n";
+  } else {
+    std::cout << StatusText(*report, alive);
+  }
+  return kDone;
+}
+
+int PauseCommand(const std::string& path, bool pause) {
+  const Result<Config> config = LoadConfig(path);
+  if (!config) {
+    return Report(config.error());
+  }
+  const std::filesystem::path mark = std::filesystem::path(config->state_dir) / "pause";
+  std::error_code error;
+  if (pause && !std::ofstream(mark)) {
+    std::cerr << "crossfade: cannot write " << mark << ": is state_dir there?\n";
+    return kCouldNotTell;
+  }
+  if (!pause) {
+    std::filesystem::remove(mark, error);
+  }
+  std::cout << (pause ? "the copy waits; capture and apply go on\n" : "the copy goes on\n");
+  return kDone;
+}
+
+int AbortCommand(const std::string& path, bool yes) {
+  const Result<Config> config = LoadConfig(path);
+  if (!config) {
+    return Report(config.error());
+  }
+  if (!yes) {
+    std::cout << fmt::format(
+        "This deletes what migration {} has put into database {} of {}:{}, and its state in {}.\n"
+        "Type the migration's name to go on: ",
+        config->name, config->target.database, config->target.host, config->target.port, config->state_dir);
+    std::string answer;
+    std::getline(std::cin, answer);
+    if (answer != config->name) {
+      std::cerr << "crossfade: not aborted\n";
+      return kRefused;
+    }
+  }
+  if (const Status aborted = AbortMigration(*config); !aborted) {
+    return Report(aborted.error());
+  }
+  std::cout << "aborted: nothing of " << config->name << " is left on the target or in its state directory\n";
+  return kDone;
+}
+
+int JournalCommand(const JournalCommandOptions& options) {
+  const Result<Config> config = LoadConfig(options.config);
+  if (!config) {
+    return Report(config.error());
+  }
+  const std::string directory = config->state_dir + "/journal";
+  if (!std::filesystem::exists(directory)) {
+    std::cerr << "crossfade: there is no journal in " << config->state_dir << "\n";
+    return kCouldNotTell;
+  }
+  Result<std::unique_ptr<state::Journal>> journal = state::Journal::Open({.directory = directory});
+  if (!journal) {
+    return Report(journal.error());
+  }
+  const Status listed =
+      options.json ? state::ListJournalJson(**journal, Seq{options.from}, options.limit, options.decode, std::cout)
+                   : state::ListJournal(**journal, Seq{options.from}, options.limit, options.decode, std::cout);
+  return listed ? kDone : Report(listed.error());
+}
+
+}  // namespace crossfade::tools

@@ -1,0 +1,52 @@
+// What the program can be told to do. Each returns the exit code.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+
+#include "core/error.h"
+#include "tools/crossfade/console.h"
+
+namespace crossfade::tools {
+
+// The same for all commands.
+enum ExitCode : int {
+  kDone = 0,          // done, equal, clean
+  kDifferent = 1,     // different, a blocker or a divergence
+  kCouldNotTell = 2,  // connection, time-out, interrupted
+  kUsage = 3,         // configuration or usage
+  kRefused = 4,       // another owner, wrong phase
+  kDataStop = 5,
+  kCorruptState = 6,
+};
+
+ExitCode ExitCodeOf(const Error& error);
+// The error on standard error, in full, with what to do now; gives its exit code.
+int Report(const Error& error);
+
+struct RunOptions {
+  std::string config;
+  std::optional<std::string> until;  // "caught-up", or a position
+  bool rebuild_journal = false;
+  bool take_over = false;
+  ConsoleMode console = ConsoleMode::kAuto;
+};
+int RunCommand(const RunOptions& options);
+
+int CheckCommand(const std::string& config, bool json);
+int StatusCommand(const std::string& config, bool json);
+// The copy of a running migration waits, or goes on.
+int PauseCommand(const std::string& config, bool pause);
+int AbortCommand(const std::string& config, bool yes);
+
+struct JournalCommandOptions {
+  std::string config;
+  uint64_t from = 0;
+  uint64_t limit = 100;
+  bool decode = false;
+  bool json = false;
+};
+int JournalCommand(const JournalCommandOptions& options);
+
+}  // namespace crossfade::tools

@@ -1,0 +1,339 @@
+#include "tools/crossfade/config.h"
+
+#include <fmt/ranges.h>
+#include <toml++/toml.h>
+
+#include <algorithm>
+#include <cstdlib>
+#include <fstream>
+#include <numeric>
+#include <set>
+#include <sstream>
+
+#include "tools/crossfade/settings.h"
+
+namespace crossfade::tools {
+
+namespace {
+
+constexpr std::string_view kComponent = "config";
+
+size_t EditDistance(std::string_view a, std::string_view b) {
+  std::vector<size_t> row(b.size() + 1);
+  std::iota(row.begin(), row.end(), size_t{0});
+  for (size_t i = 1; i <= a.size(); ++i) {
+    size_t diagonal = row[0];
+    row[0] = i;
+    for (size_t j = 1; j <= b.size(); ++j) {
+      const size_t above = row[j];
+      row[j] = std::min({above + 1, row[j - 1] + 1, diagonal + (a[i - 1] == b[j - 1] ? 0 : 1)});
+      diagonal = above;
+    }
+  }
+  return row[b.size()];
+}
+
+std::string Nearest(const std::string& word, const std::vector<std::string>& candidates) {
+  std::string best;
+  size_t best_distance = SIZE_MAX;
+  for (const std::string& candidate : candidates) {
+    // A key written without its section, or under another one, is near as well.
+    const size_t dot = candidate.rfind('.');
+    const std::string tail = dot == std::string::npos ? candidate : candidate.substr(dot + 1);
+    const size_t word_dot = word.rfind('.');
+    const std::string word_tail = word_dot == std::string::npos ? word : word.substr(word_dot + 1);
+    const size_t distance = std::min(EditDistance(word, candidate), EditDistance(word_tail, tail) + 1);
+    if (distance < best_distance) {
+      best_distance = distance;
+      best = candidate;
+    }
+  }
+  return best;
+}
+
+tl::unexpected<Error> Bad(const std::string& path, const toml::source_region& at, std::string code, std::string object,
+                          std::string message, std::string fix) {
+  Error error;
+  error.error_class = ErrorClass::kConfig;
+  error.code = std::move(code);
+  error.component = kComponent;
+  error.message = fmt::format("{}:{}: {}", path, at.begin.line, message);
+  error.object = std::move(object);
+  error.fix = std::move(fix);
+  return Fail(std::move(error));
+}
+
+// A value as it stands in the file, for an error text; what could be a secret is not shown.
+std::string Shown(const Setting& setting, const toml::node& node) {
+  if (setting.key.find("password") != std::string::npos) {
+    return "(not shown)";
+  }
+  std::ostringstream out;
+  node.visit([&](const auto& value) { out << value; });
+  return out.str();
+}
+
+Status AssignText(const Setting& setting, const toml::node& node, const std::string& path, std::string* field) {
+  const auto value = node.value_exact<std::string>();
+  if (!value) {
+    return Bad(path, node.source(), "CF1703", setting.FullKey(),
+               fmt::format("{} must be a string, not {}", setting.FullKey(), Shown(setting, node)), "put it in quotes");
+  }
+  if (!setting.choices.empty() &&
+      std::find(setting.choices.begin(), setting.choices.end(), *value) == setting.choices.end()) {
+    return Bad(
+        path, node.source(), "CF1704", setting.FullKey(),
+        fmt::format("{} = \"{}\" is not a value it can have", setting.FullKey(), *value),
+        fmt::format("use one of: {}; nearest: {}", fmt::join(setting.choices, ", "), Nearest(*value, setting.choices)));
+  }
+  *field = *value;
+  return {};
+}
+
+Status AssignNumber(const Setting& setting, const toml::node& node, const std::string& path, uint64_t* field) {
+  const auto value = node.value_exact<int64_t>();
+  if (!value || *value < 0 || static_cast<uint64_t>(*value) < setting.min ||
+      static_cast<uint64_t>(*value) > setting.max) {
+    const std::string upper = setting.max == UINT64_MAX ? "" : fmt::format(" and at most {}", setting.max);
+    return Bad(path, node.source(), "CF1704", setting.FullKey(),
+               fmt::format("{} = {} is not a value it can have", setting.FullKey(), Shown(setting, node)),
+               fmt::format("use a whole number of at least {}{}", setting.min, upper));
+  }
+  *field = static_cast<uint64_t>(*value);
+  return {};
+}
+
+Status AssignList(const Setting& setting, const toml::node& node, const std::string& path,
+                  std::vector<std::string>* field) {
+  const toml::array* array = node.as_array();
+  std::vector<std::string> values;
+  bool good = array != nullptr;
+  for (size_t i = 0; good && i < array->size(); ++i) {
+    const auto value = array->get(i)->value_exact<std::string>();
+    good = value.has_value();
+    values.push_back(value.value_or(""));
+  }
+  if (!good) {
+    return Bad(path, node.source(), "CF1703", setting.FullKey(),
+               fmt::format("{} must be a list of strings", setting.FullKey()), "write it as [\"a\", \"b\"]");
+  }
+  *field = std::move(values);
+  return {};
+}
+
+Status Assign(const Setting& setting, const toml::node& node, const std::string& path) {
+  if (auto* const* text = std::get_if<std::string*>(&setting.field)) {
+    return AssignText(setting, node, path, *text);
+  }
+  if (auto* const* number = std::get_if<uint64_t*>(&setting.field)) {
+    return AssignNumber(setting, node, path, *number);
+  }
+  if (auto* const* list = std::get_if<std::vector<std::string>*>(&setting.field)) {
+    return AssignList(setting, node, path, *list);
+  }
+  const auto value = node.value_exact<bool>();
+  if (!value) {
+    return Bad(path, node.source(), "CF1703", setting.FullKey(),
+               fmt::format("{} must be true or false, not {}", setting.FullKey(), Shown(setting, node)),
+               "true or false");
+  }
+  *std::get<bool*>(setting.field) = *value;
+  return {};
+}
+
+Status ReadTable(const toml::table& table, const std::string& section, const std::string& path,
+                 const std::vector<Setting>& settings, const std::vector<std::string>& names,
+                 std::set<std::string>* seen) {
+  for (const auto& [key, node] : table) {
+    const std::string name(key.str());
+    if (section.empty() && node.is_table()) {
+      const bool known =
+          std::any_of(settings.begin(), settings.end(), [&](const Setting& s) { return s.section == name; });
+      if (known) {
+        CROSSFADE_TRY(ReadTable(*node.as_table(), name, path, settings, names, seen));
+        continue;
+      }
+    }
+    const std::string full = section.empty() ? name : section + "." + name;
+    const auto setting = std::find_if(settings.begin(), settings.end(),
+                                      [&](const Setting& s) { return s.section == section && s.key == name; });
+    if (setting == settings.end()) {
+      return Bad(path, key.source(), "CF1702", full, fmt::format("unknown key '{}'", full),
+                 fmt::format("did you mean '{}'? 'crossfade config --example' lists all", Nearest(full, names)));
+    }
+    CROSSFADE_TRY(Assign(*setting, node, path));
+    seen->insert(full);
+  }
+  return {};
+}
+
+Status CheckWhole(const Config& config, const std::string& path) {
+  const auto bad = [&](std::string object, std::string message, std::string fix) -> Status {
+    Error error{ErrorClass::kConfig, "CF1705", std::string(kComponent), fmt::format("{}: {}", path, message), "",
+                std::move(object),   "",       std::move(fix)};
+    return Fail(std::move(error));
+  };
+  const bool plain_name = std::all_of(config.name.begin(), config.name.end(),
+                                      [](unsigned char c) { return std::isalnum(c) != 0 || c == '-' || c == '_'; });
+  if (config.name.empty() || config.name.size() > 48 || !plain_name) {
+    return bad("name", fmt::format("name = \"{}\" is not a name", config.name),
+               "use 1 to 48 letters, digits, '-' or '_'");
+  }
+  if (config.tenant.mode == "column" && config.tenant.value.empty()) {
+    return bad("tenant.value", "tenant.mode is \"column\" and tenant.value is not set",
+               "set tenant.value, or tenant.mode = \"none\" if the tables are this migration's alone");
+  }
+  if (config.tenant.mode == "column" && config.tenant.column.empty()) {
+    return bad("tenant.column", "tenant.column is empty", "name the tenant column");
+  }
+  for (const auto& [tls, ca, side] : {std::tuple{config.source.tls, config.source.tls_ca, "source"},
+                                      std::tuple{config.target.tls, config.target.tls_ca, "target"}}) {
+    if (tls == "verify" && ca.empty()) {
+      return bad(fmt::format("{}.tls_ca", side),
+                 fmt::format("{}.tls is \"verify\" and {}.tls_ca is not set", side, side),
+                 "name the file of the certificate authority");
+    }
+  }
+  return {};
+}
+
+std::string DefaultText(const Setting& setting) {
+  if (auto* const* text = std::get_if<std::string*>(&setting.field)) {
+    return fmt::format("\"{}\"", **text);
+  }
+  if (auto* const* number = std::get_if<uint64_t*>(&setting.field)) {
+    return fmt::format("{}", **number);
+  }
+  if (auto* const* flag = std::get_if<bool*>(&setting.field)) {
+    return **flag ? "true" : "false";
+  }
+  const auto& list = *std::get<std::vector<std::string>*>(setting.field);
+  return list.empty() ? "[]" : fmt::format("[\"{}\"]", fmt::join(list, "\", \""));
+}
+
+std::string Wrap(const std::string& text, const std::string& prefix) {
+  std::string out;
+  std::string line = prefix;
+  std::istringstream words(text);
+  for (std::string word; words >> word;) {
+    if (line.size() + word.size() + 1 > 100) {
+      out += line + "\n";
+      line = prefix;
+    }
+    line += (line == prefix ? "" : " ") + word;
+  }
+  return out + line + "\n";
+}
+
+}  // namespace
+
+Result<Config> LoadConfig(const std::string& path) {
+  std::ifstream in(path);
+  if (!in) {
+    return MakeError(ErrorClass::kConfig, "CF1700", kComponent,
+                     "cannot read {}; 'crossfade config --example' prints a file to begin with", path);
+  }
+  std::stringstream text;
+  text << in.rdbuf();
+  Config config;
+  config.path = path;
+  try {
+    const toml::table root = toml::parse(text.str(), path);
+    const std::vector<Setting> settings = AllSettings(&config);
+    std::vector<std::string> names;
+    for (const Setting& setting : settings) {
+      names.push_back(setting.FullKey());
+    }
+    std::set<std::string> seen;
+    CROSSFADE_TRY(ReadTable(root, "", path, settings, names, &seen));
+    for (const Setting& setting : settings) {
+      if (setting.required && seen.count(setting.FullKey()) == 0) {
+        Error error{ErrorClass::kConfig,
+                    "CF1705",
+                    std::string(kComponent),
+                    fmt::format("{}: {} is not set", path, setting.FullKey()),
+                    "",
+                    setting.FullKey(),
+                    "",
+                    fmt::format("add {} = \"...\": {}", setting.FullKey(), setting.meaning)};
+        return Fail(std::move(error));
+      }
+    }
+  } catch (const toml::parse_error& e) {
+    return MakeError(ErrorClass::kConfig, "CF1701", kComponent, "{}:{}: not TOML: {}", path, e.source().begin.line,
+                     e.description());
+  }
+  CROSSFADE_TRY(CheckWhole(config, path));
+  return config;
+}
+
+Result<std::string> ReadPassword(const std::string& side, const std::string& env, const std::string& file) {
+  if (!env.empty()) {
+    const char* value = std::getenv(env.c_str());
+    if (value == nullptr) {
+      return MakeError(ErrorClass::kConfig, "CF1706", kComponent,
+                       "{}.password_env names {}, which is not set in the environment", side, env);
+    }
+    return std::string(value);
+  }
+  if (file.empty()) {
+    return std::string();
+  }
+  std::ifstream in(file);
+  std::string line;
+  if (!in || !std::getline(in, line)) {
+    return MakeError(ErrorClass::kConfig, "CF1706", kComponent, "{}.password_file {} cannot be read or is empty", side,
+                     file);
+  }
+  if (!line.empty() && line.back() == '\r') {
+    line.pop_back();
+  }
+  return line;
+}
+
+std::string ExampleConfig() {
+  Config config;
+  std::string out = "# A Crossfade migration: every setting, with its default. Made by 'crossfade config --example'.\n";
+  std::string section;
+  for (const Setting& setting : AllSettings(&config)) {
+    if (setting.section != section) {
+      section = setting.section;
+      out += fmt::format("\n# {}\n[{}]\n", SectionMeaning(section), section);
+    }
+    out += "\n" + Wrap(setting.meaning, "# ");
+    if (!setting.choices.empty()) {
+      out += fmt::format("# One of: {}.\n", fmt::join(setting.choices, ", "));
+    }
+    const bool shown = setting.required || !setting.example.empty();
+    const std::string value = setting.example.empty() ? DefaultText(setting) : fmt::format("\"{}\"", setting.example);
+    const bool active = setting.required || setting.key == "password_env" || setting.FullKey() == "tenant.value";
+    out += fmt::format("{}{} = {}\n", active || !shown ? "" : "# ", setting.key, value);
+  }
+  return out;
+}
+
+std::string ConfigurationPage() {
+  Config config;
+  std::string out =
+      "# Configuration\n\nOne TOML file describes one migration. This page is generated from the program "
+      "(`crossfade config --page`); `crossfade config --example` prints a full, commented file.\n\n"
+      "An unknown key or a value that cannot be is an error that names file, line and the nearest valid key. Passwords "
+      "come "
+      "from the environment or from a file, never from this file.\n";
+  std::string section = "-";
+  for (const Setting& setting : AllSettings(&config)) {
+    if (setting.section != section) {
+      section = setting.section;
+      const std::string title = section.empty() ? "Top level" : "[" + section + "]";
+      out += fmt::format("\n## {}\n\n{}{}| key | default | meaning |\n|---|---|---|\n", title, SectionMeaning(section),
+                         section.empty() ? "" : "\n\n");
+    }
+    const std::string choices =
+        setting.choices.empty() ? "" : fmt::format(" One of: `{}`.", fmt::join(setting.choices, "`, `"));
+    out += fmt::format("| `{}` | {} | {}{} |\n", setting.key,
+                       setting.required ? "required" : "`" + DefaultText(setting) + "`", setting.meaning, choices);
+  }
+  return out;
+}
+
+}  // namespace crossfade::tools

@@ -1,0 +1,154 @@
+// Keys and apply, as part of a run.
+#include <spdlog/spdlog.h>
+
+#include <algorithm>
+
+#include "apply/applier.h"
+#include "apply/window.h"
+#include "core/clock.h"
+#include "tools/crossfade/pipeline.h"
+
+namespace crossfade::tools {
+
+namespace {
+
+constexpr uint32_t kWorker = 0;
+constexpr int64_t kFollowingLagMs = 1000;
+
+bool AreOnePosition(const std::vector<ChunkMark>& marks) {
+  return std::all_of(marks.begin(), marks.end(),
+                     [&](const ChunkMark& mark) { return mark.low == mark.high && mark.high == marks.front().high; });
+}
+
+std::vector<Position> DistinctHighs(const std::vector<ChunkMark>& marks) {
+  std::vector<Position> highs;
+  for (const ChunkMark& mark : marks) {
+    if (std::find(highs.begin(), highs.end(), mark.high) == highs.end()) {
+      highs.push_back(mark.high);
+    }
+  }
+  return highs;
+}
+
+apply::ApplierOptions OptionsOf(const Config& config) {
+  apply::ApplierOptions options;
+  options.limits.max_bytes = config.apply.max_batch_kib << 10;
+  options.limits.max_rows = config.apply.max_batch_rows;
+  options.limits.max_span_us = static_cast<int64_t>(config.apply.max_source_span_ms) * 1000;
+  options.on_divergence = config.apply.on_divergence == "repair" ? apply::OnDivergence::kRepair
+                          : config.apply.on_divergence == "skip" ? apply::OnDivergence::kSkip
+                                                                 : apply::OnDivergence::kStop;
+  options.worker = kWorker;
+  return options;
+}
+
+Seq AppliedBy(const apply::TargetState& state) {
+  for (const apply::Progress& progress : state.progress) {
+    if (progress.worker == kWorker) {
+      return progress.low;
+    }
+  }
+  return Seq{0};
+}
+
+// Figures of earlier Appliers of this run, since each begins at zero.
+void ShowApplied(StatusBoard* board, const apply::ApplyProgress& now, const apply::ApplyProgress& before,
+                 bool keys_stand) {
+  board->Update([&](StatusReport* report) {
+    const bool newer = now.seq != report->applied_seq || report->lag_ms < 0;
+    report->applied = now.position;
+    report->applied_seq = now.seq;
+    report->applied_transactions = before.transactions + now.transactions;
+    report->applied_rows = before.changes + now.changes;
+    report->divergences = before.divergences + now.divergences;
+    const int64_t wall = WallMicros();
+    if (now.caught_up) {
+      report->lag_apply_ms = 0;
+      report->lag_ms = std::max<int64_t>(0, report->lag_capture_ms);
+    } else if (newer && now.commit_time_us != 0) {
+      report->lag_ms = std::max<int64_t>(0, (wall - now.commit_time_us) / 1000);
+      report->lag_apply_ms = std::max<int64_t>(0, (wall - now.arrival_time_us) / 1000);
+    }
+    const bool close = now.caught_up || (report->lag_ms >= 0 && report->lag_ms < kFollowingLagMs);
+    if (keys_stand && report->phase == Phase::kCatchingUp && close) {
+      report->phase = Phase::kFollowing;
+    }
+  });
+}
+
+}  // namespace
+
+Status Pipeline::Follow() {
+  return Retry("apply", [this] { return FollowOnce(); });
+}
+
+Status Pipeline::FollowOnce() {
+  CROSSFADE_ASSIGN(const apply::TargetState state, target_->ReadState());
+  target_state_.facts = state.facts;
+  CROSSFADE_TRY(WaitCaptured(DistinctHighs(state.chunks)));
+  CROSSFADE_ASSIGN(const apply::Windows windows, apply::Windows::FromMarks(state.chunks, journal_.get(), *order_));
+  if (!HasFact("analyzed")) {
+    if (AreOnePosition(state.chunks)) {
+      CROSSFADE_TRY(BuildKeys());
+    } else {
+      spdlog::info("the copy has open windows: keys are built when seq {} is applied", windows.MaxHigh().value);
+      CROSSFADE_TRY(BuildStage(apply::SchemaStage::kActionForeignKeys, "action_foreign_keys"));
+      CROSSFADE_TRY(ApplyUntil(windows, AppliedBy(state), windows.MaxHigh()));
+      if (halt_.stop_requested()) {
+        return {};
+      }
+      CROSSFADE_TRY(BuildKeys());
+      return FollowOnce();
+    }
+  }
+  return ApplyUntil(windows, AppliedBy(state), std::nullopt);
+}
+
+Status Pipeline::BuildKeys() {
+  board_->SetPhase(Phase::kBuildingKeys);
+  CROSSFADE_TRY(BuildStage(apply::SchemaStage::kKeys, "keys"));
+  CROSSFADE_TRY(BuildStage(apply::SchemaStage::kForeignKeys, "foreign_keys"));
+  CROSSFADE_TRY(BuildStage(apply::SchemaStage::kIdentity, "identity"));
+  CROSSFADE_TRY(BuildStage(apply::SchemaStage::kAnalyze, "analyzed"));
+  spdlog::info("keys and foreign keys stand");
+  return {};
+}
+
+Status Pipeline::ApplyUntil(const apply::Windows& windows, Seq from, std::optional<Seq> last) {
+  if (last && from >= *last) {
+    return {};
+  }
+  board_->SetPhase(Phase::kCatchingUp);
+  CROSSFADE_ASSIGN(const std::unique_ptr<apply::ApplySession> session, target_->OpenSession(kWorker));
+  const std::stop_callback cancel(halt_.get_token(), [&] { session->Cancel(); });
+  const StatusReport before_report = board_->Read();
+  apply::ApplyProgress before;
+  before.transactions = before_report.applied_transactions;
+  before.changes = before_report.applied_rows;
+  before.divergences = before_report.divergences;
+  apply::ApplierOptions options = OptionsOf(config_);
+  if (last) {
+    options.last = *last;
+  }
+  Status goal_error;
+  options.done = [&](const apply::ApplyProgress& now) {
+    ShowApplied(board_, now, before, !last);
+    if (last) {
+      return false;
+    }
+    const Result<bool> reached = GoalReached(now.seq);
+    if (!reached) {
+      goal_error = Fail(reached.error());
+    }
+    return !reached || *reached;
+  };
+  apply::Applier applier(journal_.get(), &routes_, &windows, session.get(), std::move(options));
+  const Result<apply::Applier::Ended> ended = applier.Run(from, halt_.get_token());
+  ShowApplied(board_, applier.progress(), before, !last);
+  if (!ended) {
+    return Fail(ended.error());
+  }
+  return goal_error;
+}
+
+}  // namespace crossfade::tools

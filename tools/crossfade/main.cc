@@ -1,0 +1,150 @@
+// The program: options only.
+#include <spdlog/sinks/stdout_sinks.h>
+#include <spdlog/spdlog.h>
+
+#include <CLI/CLI.hpp>
+#include <iostream>
+
+#include "core/failpoint.h"
+#include "tools/crossfade/commands.h"
+#include "tools/crossfade/config.h"
+
+namespace {
+
+using namespace crossfade::tools;  // NOLINT(google-build-using-namespace): the one place that is the program
+
+constexpr const char* kFooter =
+    "Begin with:\n"
+    "  crossfade config --example > acme.toml     write the file, set the passwords in the environment\n"
+    "  crossfade check acme.toml                  what is missing, with the statement that mends it\n"
+    "  crossfade run acme.toml                    copies, then follows; the same command goes on after any "
+    "interruption\n"
+    "  crossfade status acme.toml                 from another shell\n\n"
+    "Exit codes: 0 done; 1 different, blocker or divergence; 2 could not tell (connection, time-out, interrupted);\n"
+    "3 configuration or usage; 4 refused (another owner, wrong phase); 5 data stop; 6 corrupt.";
+
+struct Options {
+  std::string config;
+  bool json = false;
+  bool example = false;
+  bool page = false;
+  bool yes = false;
+  bool no_progress = false;
+  bool lines = false;
+  std::string until;
+  RunOptions run;
+  JournalCommandOptions journal;
+};
+
+CLI::App* AddCommand(CLI::App* app, const char* name, const char* meaning, Options* o, bool needs_config = true) {
+  CLI::App* command = app->add_subcommand(name, meaning);
+  CLI::Option* file = command->add_option("config", o->config, "the migration's TOML file");
+  if (needs_config) {
+    file->required();
+  }
+  return command;
+}
+
+void AddCommands(CLI::App* app, Options* o) {
+  CLI::App* run = AddCommand(app, "run",
+                             "Copy what is missing, then follow the source. Idempotent: durable state decides "
+                             "what is left to do.",
+                             o);
+  run->add_option(
+      "--until", o->until,
+      "end with status 0 once this is applied: 'caught-up' (all that was committed on the source when the copy "
+      "ended, or later when the command started), a GTID set, or file:offset");
+  run->add_flag("--take-over", o->run.take_over,
+                "take over from an owner that seems alive; it will not commit anything more");
+  run->add_flag("--rebuild-journal", o->run.rebuild_journal,
+                "the state directory is lost: make a new journal from the progress kept on the target");
+  run->add_flag("--no-progress", o->no_progress, "print no progress");
+  run->add_flag("--lines", o->lines, "progress as plain lines, on a terminal too");
+
+  AddCommand(app, "check", "Say whether source and target are ready, and what to change. Changes nothing.", o)
+      ->add_flag("--json", o->json, "as JSON");
+  AddCommand(app, "status", "Show where a migration is.", o)->add_flag("--json", o->json, "as JSON");
+  AddCommand(app, "pause", "Make the copy of a running migration wait; capture goes on.", o);
+  AddCommand(app, "resume", "Let a paused copy go on.", o);
+  AddCommand(app, "abort",
+             "Undo a migration: this tenant's rows, helper rows and local state. The source is not touched.", o)
+      ->add_flag("--yes", o->yes, "do not ask");
+
+  CLI::App* journal =
+      AddCommand(app, "journal", "List the transactions in the journal of a migration that is not running.", o);
+  journal->add_option("--from", o->journal.from, "first Seq to list")->default_val(0);
+  journal->add_option("--limit", o->journal.limit, "transactions to list at most")->default_val(100);
+  journal->add_flag("--decode", o->journal.decode, "show every change");
+  journal->add_flag("--json", o->journal.json, "as JSON lines");
+
+  CLI::App* config = AddCommand(app, "config", "Validate a configuration file, or show all settings.", o, false);
+  config->add_flag("--example", o->example, "print a full, commented file with every setting and its default");
+  config->add_flag("--page", o->page, "print docs/configuration.md");
+}
+
+int ConfigCommand(const Options& o) {
+  if (o.example || o.page) {
+    std::cout << (o.example ? ExampleConfig() : ConfigurationPage());
+    return kDone;
+  }
+  if (o.config.empty()) {
+    std::cerr << "crossfade config: name a file, or use --example\n";
+    return kUsage;
+  }
+  const auto config = LoadConfig(o.config);
+  if (!config) {
+    return Report(config.error());
+  }
+  std::cout << o.config << ": good\n";
+  return kDone;
+}
+
+int Dispatch(const CLI::App& app, Options* o) {
+  const std::string command = app.get_subcommands().front()->get_name();
+  if (command == "run") {
+    o->run.config = o->config;
+    o->run.console = o->no_progress ? ConsoleMode::kNone : o->lines ? ConsoleMode::kLines : ConsoleMode::kAuto;
+    if (!o->until.empty()) {
+      o->run.until = o->until;
+    }
+    return RunCommand(o->run);
+  }
+  if (command == "check") {
+    return CheckCommand(o->config, o->json);
+  }
+  if (command == "status") {
+    return StatusCommand(o->config, o->json);
+  }
+  if (command == "pause" || command == "resume") {
+    return PauseCommand(o->config, command == "pause");
+  }
+  if (command == "abort") {
+    return AbortCommand(o->config, o->yes);
+  }
+  if (command == "journal") {
+    o->journal.config = o->config;
+    return JournalCommand(o->journal);
+  }
+  return ConfigCommand(*o);
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  crossfade::failpoint::ArmFromEnvironment();
+  spdlog::set_default_logger(spdlog::stderr_logger_mt("crossfade"));
+  spdlog::set_pattern("%Y-%m-%d %H:%M:%S.%e %^%l%$ %v");
+
+  CLI::App app("Crossfade moves a live database into a shared, multi-tenant one, and keeps both in step.", "crossfade");
+  app.footer(kFooter);
+  app.set_version_flag("--version", "crossfade " CROSSFADE_VERSION);
+  app.require_subcommand(1);
+  Options options;
+  AddCommands(&app, &options);
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& e) {
+    return app.exit(e) == 0 ? kDone : kUsage;
+  }
+  return Dispatch(app, &options);
+}

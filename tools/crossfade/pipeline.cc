@@ -1,0 +1,320 @@
+#include "tools/crossfade/pipeline.h"
+
+#include <spdlog/spdlog.h>
+#include <unistd.h>
+
+#include <algorithm>
+
+#include "tools/crossfade/backoff.h"
+#include "tools/crossfade/capture_loop.h"
+
+namespace crossfade::tools {
+
+namespace {
+
+constexpr std::string_view kComponent = "pipeline";
+constexpr std::chrono::milliseconds kHeartbeatEvery{1000};
+constexpr std::chrono::seconds kPreparedWait{10};
+
+Status RefuseBlockers(const std::vector<apply::Finding>& findings) {
+  std::string objects;
+  std::string text;
+  std::string fixes;
+  for (const apply::Finding& finding : findings) {
+    if (!finding.blocks) {
+      spdlog::warn("check: {} {}: {}; {}", finding.code, finding.object, finding.found, finding.meaning);
+      continue;
+    }
+    objects += fmt::format("{}{}", objects.empty() ? "" : "; ", finding.object);
+    text += fmt::format("{}{} {}: {} ({})", text.empty() ? "" : "; ", finding.code, finding.object, finding.found,
+                        finding.meaning);
+    fixes += fmt::format("{}{}", fixes.empty() ? "" : "\n     ", finding.fix);
+  }
+  if (text.empty()) {
+    return {};
+  }
+  Error error{
+      ErrorClass::kConfig, "CF1710", std::string(kComponent), "nothing was copied: " + text, "", objects, "", fixes};
+  return Fail(std::move(error));
+}
+
+}  // namespace
+
+Pipeline::Pipeline(const Config& config, const RunOptions& options, StatusBoard* board)
+    : config_(config), options_(options), board_(board) {}
+
+Pipeline::~Pipeline() {
+  halt_.request_stop();
+  for (std::jthread* thread : {&capture_, &heartbeat_}) {
+    if (thread->joinable()) {
+      thread->join();
+    }
+  }
+}
+
+apply::RouteRules RulesOf(const Config& config) {
+  apply::RouteRules rules;
+  rules.tenancy.mode = config.tenant.mode == "none" ? apply::TenancyMode::kNone : apply::TenancyMode::kColumn;
+  rules.tenancy.column = config.tenant.column;
+  rules.tenancy.type = config.tenant.type == "bigint" ? apply::TenantType::kBigint
+                       : config.tenant.type == "uuid" ? apply::TenantType::kUuid
+                                                      : apply::TenantType::kText;
+  rules.tenancy.value = config.tenant.value;
+  rules.target_schema = config.target.schema;
+  rules.include = config.tables.include;
+  rules.exclude = config.tables.exclude;
+  return rules;
+}
+
+Status Pipeline::Run(std::stop_token stop) {
+  const std::stop_callback forward(stop, [this] { halt_.request_stop(); });
+  Status result = RunOwned();
+  halt_.request_stop();
+  if (capture_.joinable()) {
+    capture_.join();
+  }
+  if (heartbeat_.joinable()) {
+    heartbeat_.join();
+  }
+  {
+    const std::lock_guard lock(fatal_mutex_);
+    if (fatal_) {
+      result = Fail(*fatal_);
+    }
+  }
+  if (!result && stop.stop_requested() && IsRetriable(result.error())) {
+    result = {};  // what was under way was cancelled because we were told to stop
+  }
+  if (!result) {
+    board_->SetError(result.error());
+  }
+  board_->SetPhase(result ? Phase::kStopped : Phase::kFailed);
+  publisher_.reset();
+  if (target_ && target_state_.epoch != 0) {
+    target_->Release();
+  }
+  return result;
+}
+
+Status Pipeline::RunOwned() {
+  CROSSFADE_ASSIGN(source_, MakeSourceEngine(config_));
+  CROSSFADE_ASSIGN(order_, source_->Order());
+  goal_.caught_up = options_.until == "caught-up";
+  if (options_.until && !goal_.caught_up) {
+    CROSSFADE_ASSIGN(goal_.position, source_->ParsePosition(*options_.until));
+  }
+  CROSSFADE_ASSIGN(target_, OpenTarget(config_));
+  CROSSFADE_TRY(TakeOwnership());
+  CROSSFADE_TRY(OpenJournal());
+  if (!journal_->initialized()) {
+    CROSSFADE_TRY(BeginMigration());
+  }
+  CROSSFADE_TRY(LoadRoutes());
+  CROSSFADE_TRY(CompareIdentity(target_state_));
+  if (target_state_.journal_id.empty()) {
+    CROSSFADE_TRY(target_->BindJournal(journal_->id()));
+    target_state_.journal_id = journal_->id();
+  }
+  if (HasFact("copied") && goal_.caught_up) {
+    CROSSFADE_ASSIGN(goal_.position, source_->Head());
+  }
+  copying_ = !HasFact("copied");
+  StartCapture();
+  CROSSFADE_TRY(Copy());
+  copying_ = false;
+  return Follow();
+}
+
+Status Pipeline::TakeOwnership() {
+  char host[256] = "";
+  ::gethostname(host, sizeof host - 1);
+  const apply::Owner owner{host, ::getpid(), "crossfade " CROSSFADE_VERSION};
+  CROSSFADE_ASSIGN(target_state_, target_->TakeOver(owner, options_.take_over, halt_.get_token()));
+  board_->Update([&](StatusReport* report) { report->epoch = target_state_.epoch; });
+  StartHeartbeat();
+  return {};
+}
+
+Status Pipeline::OpenJournal() {
+  state::JournalOptions options;
+  options.directory = config_.state_dir + "/journal";
+  options.budget_bytes = config_.journal.budget_mib << 20;
+  options.keep_seconds = config_.journal.keep_s;
+  options.memory_bytes = config_.journal.memory_mib << 20;
+  CROSSFADE_ASSIGN(journal_, state::Journal::Open(options));
+  publisher_ = std::make_unique<StatusPublisher>(config_.state_dir, board_, [this] {
+    const state::JournalStats stats = journal_->stats();
+    board_->Update([&](StatusReport* report) {
+      report->journal_bytes = stats.disk_bytes;
+      report->journal_over_budget = stats.over_budget;
+      report->pins.clear();
+      for (const auto& [holder, seq] : stats.pins) {
+        report->pins.emplace_back(holder, seq.value);
+      }
+    });
+  });
+  return {};
+}
+
+// The first start: nothing is durable but, perhaps, a journal that was never initialized.
+Status Pipeline::BeginMigration() {
+  if (!target_state_.journal_id.empty()) {
+    Error error{
+        ErrorClass::kConfig,
+        "CF1720",
+        std::string(kComponent),
+        fmt::format("the target knows migration {}, but {} holds no journal of it", config_.name, config_.state_dir),
+        "",
+        config_.state_dir,
+        "no journal",
+        "put the state directory back, or 'crossfade abort' and start again"};
+    return Fail(std::move(error));
+  }
+  CROSSFADE_ASSIGN(std::vector<apply::Finding> findings, source_->Check());
+  CROSSFADE_ASSIGN(const SourceCatalog catalog, source_->ReadCatalog());
+  CROSSFADE_ASSIGN(const apply::RouteSet routes, apply::RouteSet::Make(catalog.tables, RulesOf(config_)));
+  CROSSFADE_ASSIGN(const std::vector<apply::Finding> plan, target_->PlanSchema(routes));
+  findings.insert(findings.end(), plan.begin(), plan.end());
+  CROSSFADE_TRY(RefuseBlockers(findings));
+
+  const Deadline give_up = After(kPreparedWait);
+  CROSSFADE_ASSIGN(std::vector<std::string> prepared, source_->PreparedTransactions());
+  while (!prepared.empty() && std::chrono::steady_clock::now() < give_up && !halt_.stop_requested()) {
+    SleepFor(std::chrono::milliseconds(500), halt_.get_token());
+    CROSSFADE_ASSIGN(prepared, source_->PreparedTransactions());
+  }
+  if (!prepared.empty()) {
+    Error error{ErrorClass::kConfig,
+                "CF1722",
+                std::string(kComponent),
+                "the source has prepared XA transactions; capture cannot start behind their rows",
+                "",
+                prepared.front(),
+                fmt::format("{} prepared", prepared.size()),
+                fmt::format("XA COMMIT {0} or XA ROLLBACK {0}, for each that XA RECOVER lists", prepared.front())};
+    return Fail(std::move(error));
+  }
+  CROSSFADE_ASSIGN(const Position start, source_->Head());
+  std::vector<TableSchema> schemas;
+  for (const auto& route : routes.routes()) {
+    schemas.push_back(route->source);
+  }
+  CROSSFADE_TRY(SaveSchemas(journal_.get(), schemas));
+  spdlog::info("migration {} begins at {}", config_.name, start.ToString());
+  return journal_->Initialize(start, Seq{0});
+}
+
+Status Pipeline::CompareIdentity(const apply::TargetState& state) const {
+  if (!state.journal_id.empty() && state.journal_id != journal_->id()) {
+    Error error{ErrorClass::kCorrupt,
+                "CF1721",
+                std::string(kComponent),
+                fmt::format("the target follows journal {}, but {} holds journal {}", state.journal_id,
+                            config_.state_dir, journal_->id()),
+                "",
+                config_.state_dir,
+                journal_->id(),
+                "put back the state directory that belongs to this migration"};
+    return Fail(std::move(error));
+  }
+  return {};
+}
+
+Status Pipeline::LoadRoutes() {
+  CROSSFADE_ASSIGN(schemas_, LoadSchemas(journal_.get()));
+  CROSSFADE_ASSIGN(routes_, apply::RouteSet::Make(schemas_, RulesOf(config_)));
+  return {};
+}
+
+void Pipeline::StartHeartbeat() {
+  heartbeat_ = std::jthread([this] {
+    const std::stop_token stop = halt_.get_token();
+    while (!stop.stop_requested()) {
+      if (const Status beat = target_->Heartbeat(); !beat && !IsRetriable(beat.error())) {
+        Fatal(beat.error());
+        return;
+      }
+      SleepFor(kHeartbeatEvery, stop);
+    }
+  });
+}
+
+void Pipeline::StartCapture() {
+  capture_ = std::jthread([this] {
+    CaptureLoop loop(
+        journal_.get(), [this] { return source_->OpenSource(schemas_); }, [this] { return copying_.load(); }, board_);
+    if (const Status ran = loop.Run(halt_.get_token()); !ran) {
+      Fatal(ran.error());
+    }
+  });
+}
+
+void Pipeline::Fatal(const Error& error) {
+  {
+    const std::lock_guard lock(fatal_mutex_);
+    if (!fatal_) {
+      fatal_ = error;
+      spdlog::error("{}", error.ToString());
+    }
+  }
+  halt_.request_stop();
+}
+
+Status Pipeline::Retry(const std::string& what, const std::function<Status()>& step) {
+  Backoff backoff;
+  while (true) {
+    const Status done = step();
+    if (done || !IsRetriable(done.error()) || halt_.stop_requested()) {
+      return done;
+    }
+    board_->SetError(done.error());
+    spdlog::warn("{}: {}; trying again in {} ms", what, done.error().ToString(), backoff.next().count());
+    backoff.Wait(halt_.get_token());
+  }
+}
+
+bool Pipeline::HasFact(const std::string& fact) const {
+  return std::find(target_state_.facts.begin(), target_state_.facts.end(), fact) != target_state_.facts.end();
+}
+
+Status Pipeline::BuildStage(apply::SchemaStage stage, const std::string& fact) {
+  if (HasFact(fact)) {
+    return {};
+  }
+  CROSSFADE_TRY(target_->BuildSchema(routes_, stage, halt_.get_token()));
+  CROSSFADE_TRY(target_->SetFact(fact));
+  target_state_.facts.push_back(fact);
+  return {};
+}
+
+Status Pipeline::WaitCaptured(const std::vector<Position>& positions) {
+  for (const Position& position : positions) {
+    while (true) {
+      CROSSFADE_ASSIGN(const bool captured, order_->Contains(journal_->tail().position, position));
+      if (captured) {
+        break;
+      }
+      if (halt_.stop_requested()) {
+        return MakeError(ErrorClass::kTransient, "CF1740", kComponent, "stopped");
+      }
+      SleepFor(std::chrono::milliseconds(5), halt_.get_token());
+    }
+  }
+  return {};
+}
+
+Result<bool> Pipeline::GoalReached(Seq applied) {
+  if (!goal_.position) {
+    return false;
+  }
+  if (!goal_.seq) {
+    CROSSFADE_ASSIGN(const bool captured, order_->Contains(journal_->tail().position, *goal_.position));
+    if (!captured) {
+      return false;
+    }
+    CROSSFADE_ASSIGN(goal_.seq, journal_->PrefixWithin(*goal_.position, *order_));
+  }
+  return applied >= *goal_.seq;
+}
+
+}  // namespace crossfade::tools

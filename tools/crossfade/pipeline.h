@@ -1,0 +1,95 @@
+// One run of one migration: capture, copy, keys, apply; from durable state, as often as need be.
+#pragma once
+
+#include <atomic>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <stop_token>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "apply/route.h"
+#include "apply/target.h"
+#include "apply/window.h"
+#include "core/error.h"
+#include "state/journal.h"
+#include "tools/crossfade/commands.h"
+#include "tools/crossfade/config.h"
+#include "tools/crossfade/source_engine.h"
+#include "tools/crossfade/status.h"
+#include "tools/crossfade/status_publisher.h"
+
+namespace crossfade::tools {
+
+// Where a run that ends by itself ends. `position` may still have to be found (caught up: when the copy is done).
+struct Goal {
+  bool caught_up = false;
+  std::optional<Position> position;
+  std::optional<Seq> seq;  // known once the journal contains `position`
+};
+
+// Not thread-safe; one Run in its life. All it starts has ended when Run returns.
+class Pipeline {
+ public:
+  Pipeline(const Config& config, const RunOptions& options, StatusBoard* board);
+  ~Pipeline();
+
+  // No error: the goal is reached, or `stop` was asked for.
+  Status Run(std::stop_token stop);
+
+ private:
+  Status RunOwned();
+  Status TakeOwnership();
+  Status OpenJournal();
+  Status BeginMigration();
+  Status CompareIdentity(const apply::TargetState& state) const;
+  Status LoadRoutes();
+  void StartHeartbeat();
+  void StartCapture();
+  Status Copy();
+  Status CopyOnce();
+  Status Follow();
+  Status FollowOnce();
+  Status BuildKeys();
+  // Without `last`: until the goal, or a stop.
+  Status ApplyUntil(const apply::Windows& windows, Seq from, std::optional<Seq> last);
+  Status BuildStage(apply::SchemaStage stage, const std::string& fact);
+  Status WaitCaptured(const std::vector<Position>& positions);
+  Result<bool> GoalReached(Seq applied);
+  bool HasFact(const std::string& fact) const;
+  // Keeps the first fatal error and stops everything.
+  void Fatal(const Error& error);
+  // Runs `step` again after errors that a retry can mend, with pauses.
+  Status Retry(const std::string& what, const std::function<Status()>& step);
+
+  const Config& config_;
+  RunOptions options_;
+  StatusBoard* board_;
+  std::stop_source halt_;
+  std::unique_ptr<SourceEngine> source_;
+  std::unique_ptr<apply::Target> target_;
+  std::unique_ptr<state::Journal> journal_;
+  std::unique_ptr<PositionOrder> order_;
+  apply::TargetState target_state_;
+  std::vector<TableSchema> schemas_;
+  apply::RouteSet routes_;
+  Goal goal_;
+  std::atomic<bool> copying_{false};
+  std::unique_ptr<StatusPublisher> publisher_;
+  std::jthread heartbeat_;
+  std::jthread capture_;
+  std::mutex fatal_mutex_;
+  std::optional<Error> fatal_;  // guarded by fatal_mutex_
+};
+
+// How the configuration names tables, tenant and target.
+apply::RouteRules RulesOf(const Config& config);
+
+// The run record in the journal: what the tables looked like when the migration began.
+Status SaveSchemas(state::Journal* journal, const std::vector<TableSchema>& schemas);
+Result<std::vector<TableSchema>> LoadSchemas(state::Journal* journal);
+
+}  // namespace crossfade::tools

@@ -1,0 +1,224 @@
+#include "tools/crossfade/source_engine.h"
+
+#include <random>
+
+#include "apply/postgres/pg_target.h"
+#include "capture/mysql/mysql_source.h"
+#include "db/mysql/catalog.h"
+#include "db/mysql/connection.h"
+#include "db/mysql/position.h"
+#include "db/mysql/readiness.h"
+#include "snapshot/mysql/mysql_snapshot.h"
+#include "tools/crossfade/pipeline.h"
+
+namespace crossfade::tools {
+
+namespace {
+
+using mysql::Connection;
+
+// MySQL's XA RECOVER without the privilege XA_RECOVER_ADMIN says this instead of naming it.
+constexpr const char* kMayNotRecover = "1401";
+
+// MariaDB or MySQL: one engine, two flavors.
+class MySqlEngine : public SourceEngine {
+ public:
+  MySqlEngine(mysql::ConnectionOptions options, mysql::Flavor flavor, uint32_t server_id, bool wants_lock)
+      : options_(std::move(options)), flavor_(flavor), server_id_(server_id), wants_lock_(wants_lock) {}
+
+  Result<std::vector<apply::Finding>> Check() override {
+    CROSSFADE_ASSIGN(const std::unique_ptr<Connection> connection, Connect());
+    mysql::SourceNeeds needs;
+    needs.consistent_copy = wants_lock_;
+    CROSSFADE_ASSIGN(const std::vector<mysql::Finding> found,
+                     mysql::CheckSource(*connection, options_.database, needs));
+    std::vector<apply::Finding> findings;
+    for (const mysql::Finding& f : found) {
+      findings.push_back({f.blocks, f.code, f.object, f.found, f.meaning, f.fix});
+    }
+    return findings;
+  }
+
+  Result<SourceCatalog> ReadCatalog() override {
+    CROSSFADE_ASSIGN(const std::unique_ptr<Connection> connection, Connect());
+    CROSSFADE_ASSIGN(mysql::Catalog catalog, mysql::ReadCatalog(*connection, options_.database));
+    SourceCatalog result;
+    for (mysql::CatalogTable& table : catalog.tables) {
+      result.tables.push_back(std::move(table.schema));
+      result.sizes.push_back(table.size);
+    }
+    const auto list = [&](const char* kind, const std::vector<std::string>& names) {
+      for (const std::string& name : names) {
+        result.for_a_person.push_back(fmt::format("{}{}", kind, name));
+      }
+    };
+    list("view ", catalog.views);
+    list("trigger ", catalog.triggers);
+    list("", catalog.routines);
+    list("event ", catalog.events);
+    return result;
+  }
+
+  Result<Position> Head() override {
+    CROSSFADE_ASSIGN(const std::unique_ptr<Connection> connection, Connect());
+    return mysql::ReadHead(*connection);
+  }
+
+  Result<std::vector<std::string>> PreparedTransactions() override {
+    CROSSFADE_ASSIGN(const std::unique_ptr<Connection> connection, Connect());
+    const auto rows = connection->Rows("XA RECOVER");
+    if (!rows && rows.error().server_code == kMayNotRecover) {
+      Error error{ErrorClass::kConfig,
+                  "CF1725",
+                  "source",
+                  "the account may not list prepared XA transactions",
+                  kMayNotRecover,
+                  options_.user,
+                  "no XA_RECOVER_ADMIN",
+                  fmt::format("GRANT XA_RECOVER_ADMIN ON *.* TO '{}'@'...'", options_.user)};
+      return Fail(std::move(error));
+    }
+    CROSSFADE_TRY(rows);
+    std::vector<std::string> ids;
+    for (const auto& row : *rows) {
+      ids.push_back(row.size() > 3 && row[3] ? fmt::format("'{}'", *row[3]) : "(unknown)");
+    }
+    return ids;
+  }
+
+  Result<Position> ParsePosition(const std::string& text) override {
+    Position position;
+    const size_t colon = text.rfind(':');
+    const bool is_file = colon != std::string::npos && text.find('.') < colon && text.find(',') == std::string::npos &&
+                         text.find_first_not_of("0123456789", colon + 1) == std::string::npos;
+    if (is_file) {
+      CROSSFADE_ASSIGN(const std::unique_ptr<Connection> connection, Connect());
+      position.server = connection->server().identity;
+      position.file = text.substr(0, colon);
+      position.offset = std::strtoull(text.c_str() + colon + 1, nullptr, 10);
+      return position;
+    }
+    if (flavor_ == mysql::Flavor::kMariaDb) {
+      CROSSFADE_ASSIGN(const mysql::MariaDbGtidState state, mysql::MariaDbGtidState::Parse(text));
+      position.set = state.ToString();
+    } else {
+      CROSSFADE_ASSIGN(const mysql::MySqlGtidSet set, mysql::MySqlGtidSet::Parse(text));
+      position.set = set.ToString();
+    }
+    return position;
+  }
+
+  Result<std::unique_ptr<PositionOrder>> Order() override {
+    return std::make_unique<mysql::MySqlPositionOrder>(flavor_);
+  }
+
+  Result<std::unique_ptr<capture::Source>> OpenSource(const std::vector<TableSchema>& tables) override {
+    capture::MySqlSourceOptions options;
+    options.connection = options_;
+    options.database = options_.database;
+    options.tables = tables;
+    options.server_id = server_id_;
+    return std::make_unique<capture::MySqlSource>(options);
+  }
+
+  Result<std::unique_ptr<snapshot::SnapshotSource>> OpenSnapshots(const std::vector<TableSchema>& tables) override {
+    snapshot::MySqlSnapshotOptions options;
+    options.connection = options_;
+    for (const TableSchema& table : tables) {
+      options.tables.push_back(table.name);
+    }
+    return std::make_unique<snapshot::MySqlSnapshotSource>(std::move(options));
+  }
+
+  Result<Load> ReadLoad() override {
+    CROSSFADE_ASSIGN(const std::unique_ptr<Connection> connection, Connect());
+    Load load;
+    CROSSFADE_ASSIGN(const auto threads, connection->Rows("SHOW GLOBAL STATUS LIKE 'Threads_running'"));
+    if (!threads.empty() && threads[0].size() > 1) {
+      load.threads_running = std::strtoull(threads[0][1].value_or("0").c_str(), nullptr, 10);
+    }
+    CROSSFADE_ASSIGN(const auto history, connection->Scalar("SELECT COUNT FROM information_schema.INNODB_METRICS "
+                                                            "WHERE NAME = 'trx_rseg_history_len'"));
+    load.history_length = std::strtoull(history.value_or("0").c_str(), nullptr, 10);
+    return load;
+  }
+
+ private:
+  Result<std::unique_ptr<Connection>> Connect() const {
+    CROSSFADE_ASSIGN(std::unique_ptr<Connection> connection, Connection::Open(options_));
+    if (connection->server().flavor != flavor_) {
+      Error error{
+          ErrorClass::kConfig,
+          "CF1724",
+          "source",
+          "the server is not of the engine that source.engine names",
+          "",
+          "source.engine",
+          connection->server().version,
+          flavor_ == mysql::Flavor::kMariaDb ? "set source.engine = \"mysql\"" : "set source.engine = \"mariadb\""};
+      return Fail(std::move(error));
+    }
+    return connection;
+  }
+
+  mysql::ConnectionOptions options_;
+  mysql::Flavor flavor_;
+  uint32_t server_id_;
+  bool wants_lock_;
+};
+
+postgres::TypePolicy TypesOf(const Config& config) {
+  postgres::TypePolicy policy;
+  policy.zero_dates = config.types.zero_dates == "null"       ? postgres::ZeroDatePolicy::kNull
+                      : config.types.zero_dates == "infinity" ? postgres::ZeroDatePolicy::kInfinity
+                                                              : postgres::ZeroDatePolicy::kStop;
+  policy.nul_bytes =
+      config.types.nul_bytes == "remove" ? postgres::NulBytePolicy::kRemove : postgres::NulBytePolicy::kStop;
+  policy.time = config.types.time == "time" ? postgres::TimePolicy::kTime : postgres::TimePolicy::kInterval;
+  return policy;
+}
+
+}  // namespace
+
+Result<std::unique_ptr<SourceEngine>> MakeSourceEngine(const Config& config) {
+  mysql::ConnectionOptions options;
+  options.host = config.source.host;
+  options.port = static_cast<uint16_t>(config.source.port);
+  options.socket = config.source.socket;
+  options.user = config.source.user;
+  options.database = config.source.database;
+  options.tls = config.source.tls == "off"      ? mysql::TlsMode::kOff
+                : config.source.tls == "verify" ? mysql::TlsMode::kVerify
+                                                : mysql::TlsMode::kRequired;
+  options.tls_ca = config.source.tls_ca;
+  CROSSFADE_ASSIGN(options.password, ReadPassword("source", config.source.password_env, config.source.password_file));
+  const auto flavor = config.source.engine == "mysql" ? mysql::Flavor::kMySql : mysql::Flavor::kMariaDb;
+  // One id for the whole run: a reconnect replaces our own dead connection on the server instead of standing beside it.
+  std::random_device random;
+  const auto drawn = std::uniform_int_distribution<uint32_t>(100'000'000, 4'000'000'000)(random);
+  const auto server_id = config.source.server_id != 0 ? static_cast<uint32_t>(config.source.server_id) : drawn;
+  return std::make_unique<MySqlEngine>(std::move(options), flavor, server_id, config.snapshot.mode == "consistent");
+}
+
+Result<std::unique_ptr<apply::Target>> OpenTarget(const Config& config) {
+  apply::PgTargetOptions options;
+  options.connection.host = config.target.host;
+  options.connection.port = static_cast<uint16_t>(config.target.port);
+  options.connection.user = config.target.user;
+  options.connection.database = config.target.database;
+  options.connection.tls = config.target.tls == "off"      ? postgres::TlsMode::kOff
+                           : config.target.tls == "verify" ? postgres::TlsMode::kVerify
+                                                           : postgres::TlsMode::kRequired;
+  options.connection.tls_ca = config.target.tls_ca;
+  CROSSFADE_ASSIGN(options.connection.password,
+                   ReadPassword("target", config.target.password_env, config.target.password_file));
+  options.migration = config.name;
+  options.tenancy = RulesOf(config).tenancy;
+  options.types = TypesOf(config);
+  options.text_keys_exact = config.types.text_keys == "exact";
+  options.synchronous_commit = config.target.synchronous_commit;
+  options.grace_ms = static_cast<uint32_t>(config.target.takeover_grace_ms);
+  return apply::OpenPgTarget(options);
+}
+
+}  // namespace crossfade::tools

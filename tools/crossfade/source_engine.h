@@ -1,0 +1,56 @@
+// Everything that is made of one kind of source: the pipeline knows only this.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "apply/target.h"
+#include "capture/source.h"
+#include "core/error.h"
+#include "core/position.h"
+#include "core/schema.h"
+#include "snapshot/reader.h"
+#include "tools/crossfade/config.h"
+
+namespace crossfade::tools {
+
+struct SourceCatalog {
+  std::vector<TableSchema> tables;
+  std::vector<TableSize> sizes;           // beside `tables`
+  std::vector<std::string> for_a_person;  // "view v", "trigger t on x": not moved by us
+};
+
+// Opens a connection of its own for each call: none is held. Thread-safe.
+class SourceEngine {
+ public:
+  virtual ~SourceEngine() = default;
+
+  // What the server, the account and the tables lack; empty is ready.
+  virtual Result<std::vector<apply::Finding>> Check() = 0;
+  virtual Result<SourceCatalog> ReadCatalog() = 0;
+  virtual Result<Position> Head() = 0;
+  // Ids of transactions that are prepared and neither committed nor rolled back: capture must not start behind them.
+  virtual Result<std::vector<std::string>> PreparedTransactions() = 0;
+  // A position as an operator writes it: a GTID set or file:offset.
+  virtual Result<Position> ParsePosition(const std::string& text) = 0;
+  virtual Result<std::unique_ptr<PositionOrder>> Order() = 0;
+  virtual Result<std::unique_ptr<capture::Source>> OpenSource(const std::vector<TableSchema>& tables) = 0;
+  virtual Result<std::unique_ptr<snapshot::SnapshotSource>> OpenSnapshots(const std::vector<TableSchema>& tables) = 0;
+
+  // For load limits: what the source says about itself now.
+  struct Load {
+    uint64_t threads_running = 0;
+    uint64_t history_length = 0;
+  };
+  virtual Result<Load> ReadLoad() = 0;
+};
+
+// Config error CF1706 when the password cannot be had. Does not connect.
+Result<std::unique_ptr<SourceEngine>> MakeSourceEngine(const Config& config);
+
+// The target the configuration names; connects.
+Result<std::unique_ptr<apply::Target>> OpenTarget(const Config& config);
+
+}  // namespace crossfade::tools

@@ -1,0 +1,103 @@
+// What the operator sees: one board that the pipeline writes and everybody else reads.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <map>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "core/error.h"
+#include "core/position.h"
+#include "core/seq.h"
+
+namespace crossfade::tools {
+
+// Derived from durable facts; never stored.
+enum class Phase : uint8_t { kStarting, kCopying, kBuildingKeys, kCatchingUp, kFollowing, kStopped, kFailed };
+std::string PhaseName(Phase phase);
+
+struct TableStatus {
+  uint64_t rows_done = 0;
+  uint64_t rows_estimated = 0;
+  uint32_t chunks_done = 0;
+  uint32_t chunks = 0;
+};
+
+// Everything at one moment. Plain data.
+struct StatusReport {
+  std::string name;
+  std::string tenant;
+  int64_t pid = 0;
+  std::string host;
+  std::string version;
+  int64_t at_us = 0;
+  int64_t started_us = 0;
+  Phase phase = Phase::kStarting;
+  uint64_t epoch = 0;
+  std::string http;  // address of /status, empty: none
+
+  std::map<std::string, TableStatus> tables;
+  uint64_t copy_rows_per_second = 0;
+  int64_t copy_eta_s = -1;  // unknown below 0
+  uint64_t chunks_read_again = 0;
+  bool paused = false;
+  std::string copy_waits_for;  // why the copy holds back, empty: it does not
+
+  Position captured;
+  Seq captured_seq;
+  uint64_t captured_transactions = 0;
+  uint64_t capture_reconnects = 0;
+  Position applied;
+  Seq applied_seq;
+  uint64_t applied_transactions = 0;
+  uint64_t applied_rows = 0;
+  uint64_t divergences = 0;
+  int64_t lag_ms = -1;          // source commit (or heartbeat) to applied; unknown below 0
+  int64_t lag_capture_ms = -1;  // source commit to synced in the journal
+  int64_t lag_apply_ms = -1;    // synced in the journal to applied
+
+  uint64_t journal_bytes = 0;
+  uint64_t journal_budget_bytes = 0;
+  bool journal_over_budget = false;
+  std::vector<std::pair<std::string, uint64_t>> pins;
+  std::vector<std::string> warnings;  // standing ones: retention at risk, budget, ...
+  std::optional<Error> last_error;
+  int64_t last_error_us = 0;
+};
+
+// Thread-safe.
+class StatusBoard {
+ public:
+  template <typename Change>
+  void Update(Change change) {
+    const std::lock_guard lock(mutex_);
+    change(&report_);
+  }
+  StatusReport Read() const {
+    const std::lock_guard lock(mutex_);
+    return report_;
+  }
+  void SetPhase(Phase phase);
+  void SetError(const Error& error);
+
+ private:
+  mutable std::mutex mutex_;
+  StatusReport report_;  // guarded by mutex_
+};
+
+std::string StatusJson(const StatusReport& report);
+Result<StatusReport> ParseStatusJson(const std::string& json);
+// For people; several lines.
+std::string StatusText(const StatusReport& report, bool alive);
+// The Prometheus text format.
+std::string StatusMetrics(const StatusReport& report);
+
+// The board's file in the state directory, replaced whole.
+std::string StatusPath(const std::string& state_dir);
+Status WriteStatusFile(const std::string& state_dir, const StatusReport& report);
+Result<StatusReport> ReadStatusFile(const std::string& state_dir);
+
+}  // namespace crossfade::tools
