@@ -8,6 +8,7 @@
 #include <cstdlib>
 #include <map>
 
+#include "db/postgres/connect.h"
 #include "db/postgres/error.h"
 
 namespace crossfade::postgres {
@@ -73,37 +74,6 @@ bool Commits(std::string_view sql) {
     }
     sql.remove_prefix(next + 1);
   }
-}
-
-void AppendOption(std::string* out, std::string_view name, std::string_view value) {
-  *out += name;
-  *out += "='";
-  for (const char c : value) {
-    if (c == '\'' || c == '\\') {
-      *out += '\\';
-    }
-    *out += c;
-  }
-  *out += "' ";
-}
-
-// libpq 15 gives no SQLSTATE for a failed connect but in its verbose text: "FATAL:  28P01: password ...".
-std::string SqlStateOfConnect(std::string_view text) {
-  constexpr std::string_view kMark = ":  ";
-  for (size_t at = text.find(kMark); at != std::string_view::npos; at = text.find(kMark, at + 1)) {
-    const std::string_view rest = text.substr(at + kMark.size());
-    if (rest.size() < 7 || rest[5] != ':') {
-      continue;
-    }
-    bool state = true;
-    for (const char c : rest.substr(0, 5)) {
-      state = state && (std::isdigit(static_cast<unsigned char>(c)) != 0 || (c >= 'A' && c <= 'Z'));
-    }
-    if (state) {
-      return std::string(rest.substr(0, 5));
-    }
-  }
-  return {};
 }
 
 std::string ServerText(const PGresult* result) {
@@ -345,98 +315,17 @@ struct Connection::State {
   }
 };
 
-std::string ConnectionString(const ConnectionOptions& options) {
-  std::string out;
-  AppendOption(&out, "host", options.host);
-  AppendOption(&out, "port", fmt::format("{}", options.port));
-  AppendOption(&out, "user", options.user);
-  if (!options.password.empty()) {
-    AppendOption(&out, "password", options.password);
-  }
-  AppendOption(&out, "dbname", options.database);
-  AppendOption(&out, "application_name", options.application_name);
-  AppendOption(&out, "connect_timeout", fmt::format("{}", options.connect_timeout_s));
-  AppendOption(&out, "client_encoding", "UTF8");
-  AppendOption(&out, "keepalives_idle", "30");
-  AppendOption(&out, "keepalives_interval", "10");
-  AppendOption(&out, "keepalives_count", "3");
-  AppendOption(&out, "tcp_user_timeout", "60000");
-  switch (options.tls) {
-    case TlsMode::kOff:
-      AppendOption(&out, "sslmode", "disable");
-      break;
-    case TlsMode::kRequired:
-      AppendOption(&out, "sslmode", "require");
-      break;
-    case TlsMode::kVerify:
-      AppendOption(&out, "sslmode", "verify-full");
-      break;
-  }
-  // With a root certificate in its default place libpq would check "require" against it; only what is asked for counts.
-  if (options.tls == TlsMode::kVerify && !options.tls_ca.empty()) {
-    AppendOption(&out, "sslrootcert", options.tls_ca);
-  }
-  return out;
-}
-
-namespace {
-
-Error ConnectError(const ConnectionOptions& options, PGconn* conn) {
-  const std::string text = Trimmed(PQerrorMessage(conn));
-  Error error = ErrorFromServer(kComponent, SqlStateOfConnect(text),
-                                fmt::format("cannot connect to {}:{}: {}", options.host, options.port, text));
-  error.object = fmt::format("{}:{}/{}", options.host, options.port, options.database);
-  return error;
-}
-
-Status FinishConnect(const ConnectionOptions& options, PGconn* conn) {
-  const Deadline deadline = After(std::chrono::seconds(options.connect_timeout_s));
-  PostgresPollingStatusType state = PGRES_POLLING_WRITING;
-  while (state != PGRES_POLLING_OK) {
-    if (state == PGRES_POLLING_FAILED) {
-      return Fail(ConnectError(options, conn));
-    }
-    const auto left =
-        std::chrono::duration_cast<std::chrono::milliseconds>(deadline - std::chrono::steady_clock::now());
-    pollfd descriptor{PQsocket(conn), static_cast<short>(state == PGRES_POLLING_READING ? POLLIN : POLLOUT), 0};
-    const int ready = left.count() <= 0 ? 0 : poll(&descriptor, 1, static_cast<int>(left.count()));
-    if (ready == 0) {
-      return MakeError(ErrorClass::kReconnect, "CF1401", kComponent, "cannot connect to {}:{}: no answer within {} s",
-                       options.host, options.port, options.connect_timeout_s);
-    }
-    if (ready > 0) {
-      state = PQconnectPoll(conn);
-    }
-  }
-  return {};
-}
-
-}  // namespace
-
 Connection::Connection(std::unique_ptr<State> state) : state_(std::move(state)) {}
 Connection::~Connection() = default;
 
 Result<std::unique_ptr<Connection>> Connection::Open(const ConnectionOptions& options) {
   auto state = std::make_unique<State>();
-  state->conn = PQconnectStart(ConnectionString(options).c_str());
-  if (state->conn == nullptr) {
-    return MakeError(ErrorClass::kTransient, "CF1403", kComponent, "out of memory");
-  }
-  PQsetErrorVerbosity(state->conn, PQERRORS_VERBOSE);
-  if (PQstatus(state->conn) == CONNECTION_BAD) {
-    return Fail(ConnectError(options, state->conn));
-  }
-  CROSSFADE_TRY(FinishConnect(options, state->conn));
+  CROSSFADE_ASSIGN(state->conn, ConnectServer(options));
   PQsetNoticeProcessor(
       state->conn, [](void*, const char*) {}, nullptr);
-  if (options.tls != TlsMode::kOff && PQsslInUse(state->conn) == 0) {
-    return MakeError(ErrorClass::kConfig, "CF1407", kComponent, "{}:{} gave a connection without TLS", options.host,
-                     options.port);
-  }
   if (PQsetnonblocking(state->conn, 1) != 0) {
     return Fail(state->SessionLost("cannot make the socket non-blocking"));
   }
-  PQsetErrorVerbosity(state->conn, PQERRORS_DEFAULT);
   state->cancel = PQgetCancel(state->conn);
   std::unique_ptr<Connection> connection(new Connection(std::move(state)));
   CROSSFADE_TRY(connection->Execute(kSessionSetup));

@@ -268,6 +268,16 @@ TEST_F(ConnectionTest, TlsAskedForIsTlsProven) {
   options_.tls = TlsMode::kRequired;
   auto connection = Connection::Open(options_);
   ASSERT_FALSE(connection);
+  // No waiting makes a server speak TLS.
+  EXPECT_EQ(connection.error().error_class, ErrorClass::kConfig);
+  EXPECT_EQ(connection.error().code, "CF1407");
+}
+
+TEST(ConnectTest, AMissingCertificateIsConfig) {
+  ConnectionOptions options;
+  options.tls = TlsMode::kVerify;
+  options.tls_ca = "/nonexistent/ca.pem";
+  EXPECT_EQ(Connection::Open(options).error().code, "CF1407");
 }
 
 }  // namespace
