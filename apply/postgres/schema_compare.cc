@@ -108,7 +108,7 @@ class Comparison {
            "choose another target schema, or add the column to the table and its keys");
     } else if (policy_ == ExtraColumnPolicy::kStop) {
       Find(true, "CF1539", column.name, "missing", "another tenant's table lacks this column",
-           "schema.extra_columns = \"add\"");
+           "add the column to the target's table, nullable");
     } else {
       difference_.missing.push_back(&column);
     }
