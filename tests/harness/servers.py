@@ -393,7 +393,7 @@ class _MySqlFamily(Server):
                 "CREATE USER IF NOT EXISTS root@'127.0.0.1';\n"
                 "GRANT ALL ON *.* TO root@'127.0.0.1' WITH GRANT OPTION;\n"
                 "CREATE USER IF NOT EXISTS %s@'127.0.0.1' IDENTIFIED BY '%s';\n"
-                "GRANT SELECT, RELOAD, LOCK TABLES, SHOW VIEW, REPLICATION SLAVE, REPLICATION CLIENT%s ON *.* TO %s@'127.0.0.1';\n"
+                "GRANT SELECT, REFERENCES, RELOAD, LOCK TABLES, SHOW VIEW, REPLICATION SLAVE, REPLICATION CLIENT%s ON *.* TO %s@'127.0.0.1';\n"
                 % (MIGRATION_USER, password, more, MIGRATION_USER))
 
     def _client_options(self, user):
