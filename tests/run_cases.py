@@ -292,6 +292,8 @@ def main():
     parser.add_argument("-v", "--verbose", action="store_true")
     arguments = parser.parse_args()
     cases = load_cases(arguments.filter)
+    if not arguments.sources_only:
+        migration.program()
     engines = arguments.engine or ["mariadb", "mysql"]
     skipped = 0
     if "mysql" in engines and servers.mysql_root() is None:

@@ -269,6 +269,7 @@ def main():
     parser.add_argument("--keep", action="store_true")
     arguments = parser.parse_args()
     seed = arguments.seed if arguments.seed is not None else random.SystemRandom().randrange(10**6)
+    migration.program()
     print("seed %d" % seed, flush=True)
     rng = random.Random(seed)
     counts = {"passed": 0, "failed": 0}

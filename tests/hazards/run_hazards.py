@@ -54,6 +54,7 @@ def main():
         for function, names, on, _ in stage.HAZARDS:
             print("%-55s %-10s %s" % (function.__name__, " ".join(names), (function.__doc__ or "").strip().split("\n")[0]))
         return 0
+    migration.program()
     if servers.mysql_root() is None:
         skipped = sum(engine == "mysql" for _, engine in jobs)
         if skipped:
