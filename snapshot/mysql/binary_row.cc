@@ -3,8 +3,11 @@
 #include <arpa/inet.h>
 
 #include <array>
+#include <bit>
 #include <cstring>
 #include <optional>
+
+#include "snapshot/mysql/packet_cursor.h"
 
 namespace crossfade::snapshot {
 
@@ -31,8 +34,6 @@ enum WireType : uint8_t {
 };
 
 constexpr uint16_t kUnsignedFlag = 32;
-constexpr int64_t kMicrosPerSecond = 1'000'000;
-constexpr int64_t kMicrosPerDay = 86'400 * kMicrosPerSecond;
 
 // Bytes of an integer of this wire type; 0 if it is none.
 size_t IntegerBytes(uint8_t type) {
@@ -53,34 +54,6 @@ size_t IntegerBytes(uint8_t type) {
 }
 
 bool HasLength(uint8_t type) { return type == 0 || type > kNewDate; }
-
-std::optional<uint64_t> TakeLength(std::string_view* bytes) {
-  if (bytes->empty()) {
-    return std::nullopt;
-  }
-  const auto first = static_cast<uint8_t>(bytes->front());
-  if (first < 0xFB) {
-    bytes->remove_prefix(1);
-    return first;
-  }
-  const size_t width = first == 0xFC ? 2 : first == 0xFD ? 3 : first == 0xFE ? 8 : 0;
-  if (width == 0 || bytes->size() < 1 + width) {
-    return std::nullopt;
-  }
-  uint64_t length = 0;
-  std::memcpy(&length, bytes->data() + 1, width);
-  bytes->remove_prefix(1 + width);
-  return length;
-}
-
-bool SkipString(std::string_view* bytes) {
-  const std::optional<uint64_t> length = TakeLength(bytes);
-  if (!length || *length > bytes->size()) {
-    return false;
-  }
-  bytes->remove_prefix(*length);
-  return true;
-}
 
 int HexDigit(char c) {
   if (c >= '0' && c <= '9') {
@@ -140,108 +113,6 @@ Result<WireColumn> ParseColumnDefinition(std::string_view packet) {
   return column;
 }
 
-// Walks the values of one row. A read past the end gives false or nothing, and nothing is read outside.
-class BinaryRowDecoder::Cursor {
- public:
-  explicit Cursor(std::string_view bytes) : at_(bytes.data()), end_(bytes.data() + bytes.size()) {}
-
-  bool at_end() const { return at_ == end_; }
-
-  template <typename T>
-  bool Fixed(T* out) {
-    if (static_cast<size_t>(end_ - at_) < sizeof(T)) {
-      return false;
-    }
-    std::memcpy(out, at_, sizeof(T));
-    at_ += sizeof(T);
-    return true;
-  }
-
-  bool String(std::string_view* out) {
-    if (at_ == end_) {
-      return false;
-    }
-    uint64_t length = static_cast<uint8_t>(*at_);
-    if (length < 0xFB) {
-      ++at_;
-    } else {
-      std::string_view rest(at_, end_ - at_);
-      const std::optional<uint64_t> taken = TakeLength(&rest);
-      if (!taken) {
-        return false;
-      }
-      length = *taken;
-      at_ = rest.data();
-    }
-    if (length > static_cast<uint64_t>(end_ - at_)) {
-      return false;
-    }
-    *out = std::string_view(at_, length);
-    at_ += length;
-    return true;
-  }
-
-  // A length byte, then a date (4 bytes), time of day (7) and microseconds (11); missing parts are zero.
-  bool DateTime(CivilDate* date, int64_t* micros) {
-    uint8_t length = 0;
-    *date = {0, 0, 0};
-    *micros = 0;
-    if (!Fixed(&length) || (length != 0 && length != 4 && length != 7 && length != 11)) {
-      return false;
-    }
-    if (length >= 4) {
-      uint16_t year = 0;
-      uint8_t month = 0;
-      uint8_t day = 0;
-      if (!Fixed(&year) || !Fixed(&month) || !Fixed(&day) || year > 9999 || month > 12 || day > 31) {
-        return false;
-      }
-      *date = {year, month, day};
-    }
-    return length < 7 || TimeOfDay(length == 11, micros);
-  }
-
-  // A length byte, then sign and days before the time of day.
-  bool Time(int64_t* micros) {
-    uint8_t length = 0;
-    *micros = 0;
-    if (!Fixed(&length) || (length != 0 && length != 8 && length != 12)) {
-      return false;
-    }
-    if (length == 0) {
-      return true;
-    }
-    uint8_t negative = 0;
-    uint32_t days = 0;
-    // The server's own limit is 838 hours.
-    if (!Fixed(&negative) || !Fixed(&days) || days > 365 || !TimeOfDay(length == 12, micros)) {
-      return false;
-    }
-    *micros += days * kMicrosPerDay;
-    if (negative != 0) {
-      *micros = -*micros;
-    }
-    return true;
-  }
-
- private:
-  bool TimeOfDay(bool with_fraction, int64_t* micros) {
-    uint8_t hour = 0;
-    uint8_t minute = 0;
-    uint8_t second = 0;
-    uint32_t fraction = 0;
-    if (!Fixed(&hour) || !Fixed(&minute) || !Fixed(&second) || (with_fraction && !Fixed(&fraction)) || hour > 23 ||
-        minute > 59 || second > 59 || fraction >= kMicrosPerSecond) {
-      return false;
-    }
-    *micros = ((hour * 60 + minute) * 60 + second) * kMicrosPerSecond + fraction;
-    return true;
-  }
-
-  const char* at_;
-  const char* end_;
-};
-
 Result<BinaryRowDecoder> BinaryRowDecoder::Make(const TableSchema& table, std::span<const uint32_t> columns,
                                                 std::span<const WireColumn> wire, const CharsetOf& charset_of) {
   if (columns.size() != wire.size()) {
@@ -258,95 +129,95 @@ Result<BinaryRowDecoder> BinaryRowDecoder::Make(const TableSchema& table, std::s
   return decoder;
 }
 
-Result<BinaryRowDecoder::Field> BinaryRowDecoder::MakeField(const TableSchema& table, const Column& column,
-                                                            WireColumn wire, const CharsetOf& charset_of) {
-  Field field;
-  field.name = column.name;
-  bool fits = HasLength(wire.type);
-  const auto set = [&](Form form, ValueKind kind) {
-    field.form = form;
-    field.kind = kind;
-  };
-  const auto set_timed = [&](Form form, ValueKind kind, bool same) {
-    set(form, kind);
-    fits = same;
-  };
+BinaryRowDecoder::Coding BinaryRowDecoder::CodingOf(const Column& column) {
   switch (column.type) {
     case ColumnType::kInt:
-    case ColumnType::kYear: {
-      const bool is_unsigned = column.is_unsigned || column.type == ColumnType::kYear;
-      const size_t bytes = IntegerBytes(wire.type);
-      fits = bytes != 0 && wire.is_unsigned == is_unsigned;
-      const int log = bytes == 8 ? 3 : bytes == 4 ? 2 : bytes == 2 ? 1 : 0;
-      field.form = static_cast<Form>(static_cast<int>(is_unsigned ? Form::kUint8 : Form::kInt8) + log);
-      field.kind = column.type == ColumnType::kInt && is_unsigned ? ValueKind::kUint : ValueKind::kInt;
-      break;
-    }
+      return column.is_unsigned ? Coding{Form::kUint8, ValueKind::kUint} : Coding{Form::kInt8, ValueKind::kInt};
+    case ColumnType::kYear:
+      return {Form::kUint8, ValueKind::kInt};
     case ColumnType::kFloat:
-      set_timed(Form::kFloat, ValueKind::kFloat, wire.type == kWireFloat);
-      break;
+      return {Form::kFloat, ValueKind::kFloat};
     case ColumnType::kDouble:
-      set_timed(Form::kDouble, ValueKind::kDouble, wire.type == kWireDouble);
-      break;
+      return {Form::kDouble, ValueKind::kDouble};
     case ColumnType::kDate:
-      set_timed(Form::kDate, ValueKind::kDate, wire.type == kWireDate || wire.type == kNewDate);
-      break;
+      return {Form::kDate, ValueKind::kDate};
     case ColumnType::kTime:
-      set_timed(Form::kTime, ValueKind::kTime, wire.type == kWireTime);
-      break;
+      return {Form::kTime, ValueKind::kTime};
     case ColumnType::kDateTime:
-      set_timed(Form::kDateTime, ValueKind::kDateTime, wire.type == kWireDateTime);
-      break;
+      return {Form::kDateTime, ValueKind::kDateTime};
     case ColumnType::kTimestamp:
-      set_timed(Form::kTimestamp, ValueKind::kTimestamp, wire.type == kWireTimestamp);
-      break;
+      return {Form::kTimestamp, ValueKind::kTimestamp};
     case ColumnType::kDecimal:
-      set(Form::kDecimal, ValueKind::kDecimal);
-      break;
+      return {Form::kDecimal, ValueKind::kDecimal};
     case ColumnType::kBit:
-      set(Form::kBits, ValueKind::kBits);
-      break;
+      return {Form::kBits, ValueKind::kBits};
     case ColumnType::kChar:
     case ColumnType::kVarchar:
     case ColumnType::kText:
     case ColumnType::kEnum:
-    case ColumnType::kSet: {
-      CROSSFADE_ASSIGN(field.charset, charset_of(column.charset));
-      set(field.charset->passes_through() ? Form::kUtf8 : Form::kText, ValueKind::kText);
-      break;
-    }
-    case ColumnType::kJsonText: {
-      CROSSFADE_ASSIGN(field.charset, charset_of(column.charset.empty() ? "utf8mb4" : column.charset));
-      set(field.charset->passes_through() ? Form::kUtf8 : Form::kText, ValueKind::kJson);
-      break;
-    }
+    case ColumnType::kSet:
+      return {Form::kText, ValueKind::kText};
+    case ColumnType::kJsonText:
+      return {Form::kText, ValueKind::kJson};
     case ColumnType::kBinary:
     case ColumnType::kVarbinary:
     case ColumnType::kBlob:
     case ColumnType::kGeometry:
-      set(Form::kBytes, ValueKind::kBytes);
-      break;
+      return {Form::kBytes, ValueKind::kBytes};
     case ColumnType::kJson:
-      set(Form::kBytes, ValueKind::kJson);
-      break;
+      return {Form::kBytes, ValueKind::kJson};
     case ColumnType::kVector:
-      set(Form::kBytes, ValueKind::kVector);
-      break;
+      return {Form::kBytes, ValueKind::kVector};
     case ColumnType::kUuid:
-      set(Form::kUuid, ValueKind::kUuid);
-      break;
+      return {Form::kUuid, ValueKind::kUuid};
     case ColumnType::kInet4:
-      set(Form::kInet4, ValueKind::kInet);
-      break;
+      return {Form::kInet4, ValueKind::kInet};
     case ColumnType::kInet6:
-      set(Form::kInet6, ValueKind::kInet);
-      break;
+      return {Form::kInet6, ValueKind::kInet};
   }
-  if (!fits) {
+  return {Form::kBytes, ValueKind::kBytes};
+}
+
+// Whether a value of this wire type can be read in this form.
+bool BinaryRowDecoder::Fits(Form form, WireColumn wire) {
+  switch (form) {
+    case Form::kInt8:
+    case Form::kUint8:
+      return IntegerBytes(wire.type) != 0 && wire.is_unsigned == (form == Form::kUint8);
+    case Form::kFloat:
+      return wire.type == kWireFloat;
+    case Form::kDouble:
+      return wire.type == kWireDouble;
+    case Form::kDate:
+      return wire.type == kWireDate || wire.type == kNewDate;
+    case Form::kTime:
+      return wire.type == kWireTime;
+    case Form::kDateTime:
+      return wire.type == kWireDateTime;
+    case Form::kTimestamp:
+      return wire.type == kWireTimestamp;
+    default:
+      return HasLength(wire.type);
+  }
+}
+
+Result<BinaryRowDecoder::Field> BinaryRowDecoder::MakeField(const TableSchema& table, const Column& column,
+                                                            WireColumn wire, const CharsetOf& charset_of) {
+  const Coding coding = CodingOf(column);
+  Field field{coding.form, coding.kind, column.name, nullptr};
+  if (!Fits(field.form, wire)) {
     return MakeError(ErrorClass::kData, "CF1610", kComponent, "{}.{} is no longer {}: the server sends type {}{}",
                      table.QualifiedName(), column.name,
                      column.source_type.empty() ? ColumnTypeName(column.type) : column.source_type, wire.type,
                      wire.is_unsigned ? " unsigned" : "");
+  }
+  if (field.form == Form::kInt8 || field.form == Form::kUint8) {
+    // The forms of wider integers follow in order.
+    const int wider = std::countr_zero(IntegerBytes(wire.type));
+    field.form = static_cast<Form>(static_cast<int>(field.form) + wider);
+  } else if (field.form == Form::kText) {
+    CROSSFADE_ASSIGN(field.charset, charset_of(column.charset.empty() ? "utf8mb4" : column.charset));
+    field.form = field.charset->passes_through() ? Form::kUtf8 : Form::kText;
   }
   return field;
 }
@@ -359,7 +230,7 @@ Result<std::span<const Value>> BinaryRowDecoder::Decode(std::string_view packet)
                      packet.size());
   }
   const auto* const bitmap = reinterpret_cast<const uint8_t*>(packet.data()) + 1;
-  Cursor cursor(packet.substr(1 + bitmap_bytes));
+  PacketCursor cursor(packet.substr(1 + bitmap_bytes));
   made_.clear();
   converted_.clear();
   for (size_t i = 0; i < fields_.size(); ++i) {
@@ -395,8 +266,8 @@ tl::unexpected<Error> BinaryRowDecoder::Refuse(const Field& field, std::string_v
 
 namespace {
 
-template <typename T, typename CursorType>
-bool TakeSigned(CursorType* cursor, ValueKind kind, Value* out) {
+template <typename T>
+bool TakeSigned(PacketCursor* cursor, ValueKind kind, Value* out) {
   T v = 0;
   if (!cursor->Fixed(&v)) {
     return false;
@@ -407,8 +278,8 @@ bool TakeSigned(CursorType* cursor, ValueKind kind, Value* out) {
   return true;
 }
 
-template <typename T, typename CursorType>
-bool TakeUnsigned(CursorType* cursor, ValueKind kind, Value* out) {
+template <typename T>
+bool TakeUnsigned(PacketCursor* cursor, ValueKind kind, Value* out) {
   T v = 0;
   if (!cursor->Fixed(&v)) {
     return false;
@@ -442,11 +313,8 @@ std::optional<uint64_t> BitsOf(std::string_view bytes) {
 
 }  // namespace
 
-bool BinaryRowDecoder::DecodeField(const Field& field, Cursor* cursor, size_t index) {
+bool BinaryRowDecoder::DecodeField(const Field& field, PacketCursor* cursor, size_t index) {
   Value& value = values_[index];
-  CivilDate date{};
-  int64_t micros = 0;
-  std::string_view bytes;
   switch (field.form) {
     case Form::kInt8:
       return TakeSigned<int8_t>(cursor, field.kind, &value);
@@ -475,25 +343,33 @@ bool BinaryRowDecoder::DecodeField(const Field& field, Cursor* cursor, size_t in
       return cursor->Time(&value.i);
     case Form::kDate:
     case Form::kDateTime:
-    case Form::kTimestamp: {
-      if (!cursor->DateTime(&date, &micros)) {
-        return false;
-      }
-      const int64_t packed = PackDate(date.year, date.month, date.day);
-      if (field.form == Form::kTimestamp) {
-        const std::optional<int64_t> instant = TimestampMicros(date, micros);
-        value = Value::OfInt(field.kind, instant.value_or(0));
-        return instant.has_value();
-      }
-      value = Value::OfInt(field.kind, field.form == Form::kDate ? packed : PackDateTime(packed, micros));
-      return field.form == Form::kDateTime || micros == 0;
+    case Form::kTimestamp:
+      return DecodeDate(field, cursor, index);
+    default: {
+      std::string_view bytes;
+      return cursor->String(&bytes) && DecodeSized(field, bytes, index);
     }
-    default:
-      break;
   }
-  if (!cursor->String(&bytes)) {
+}
+
+bool BinaryRowDecoder::DecodeDate(const Field& field, PacketCursor* cursor, size_t index) {
+  CivilDate date{};
+  int64_t micros = 0;
+  if (!cursor->DateTime(&date, &micros)) {
     return false;
   }
+  Value& value = values_[index];
+  if (field.form == Form::kTimestamp) {
+    const std::optional<int64_t> instant = TimestampMicros(date, micros);
+    value = Value::OfInt(field.kind, instant.value_or(0));
+    return instant.has_value();
+  }
+  const int64_t packed = PackDate(date.year, date.month, date.day);
+  value = Value::OfInt(field.kind, field.form == Form::kDate ? packed : PackDateTime(packed, micros));
+  return field.form == Form::kDateTime || micros == 0;
+}
+
+bool BinaryRowDecoder::DecodeSized(const Field& field, std::string_view bytes, size_t index) {
   switch (field.form) {
     case Form::kUtf8:
     case Form::kText:
@@ -502,7 +378,7 @@ bool BinaryRowDecoder::DecodeField(const Field& field, Cursor* cursor, size_t in
       return DecodeDecimal(bytes, index);
     case Form::kBits: {
       const std::optional<uint64_t> bits = BitsOf(bytes);
-      value = Value::Bits(bits.value_or(0));
+      values_[index] = Value::Bits(bits.value_or(0));
       return bits.has_value();
     }
     case Form::kUuid:
@@ -510,7 +386,7 @@ bool BinaryRowDecoder::DecodeField(const Field& field, Cursor* cursor, size_t in
     case Form::kInet6:
       return DecodeAddress(field, bytes, index);
     default:
-      value = Value::OfBytes(field.kind, bytes);
+      values_[index] = Value::OfBytes(field.kind, bytes);
       return true;
   }
 }

@@ -16,6 +16,8 @@
 
 namespace crossfade::snapshot {
 
+class PacketCursor;
+
 // What the server says about one column of a result.
 struct WireColumn {
   uint8_t type = 0;  // MYSQL_TYPE_ number: decides how many bytes a value takes
@@ -76,12 +78,19 @@ class BinaryRowDecoder {
     size_t offset;
     size_t size;
   };
-  class Cursor;
 
   BinaryRowDecoder() = default;
   static Result<Field> MakeField(const TableSchema& table, const Column& column, WireColumn wire,
                                  const CharsetOf& charset_of);
-  bool DecodeField(const Field& field, Cursor* cursor, size_t index);
+  struct Coding {
+    Form form;  // of integers: the narrowest
+    ValueKind kind;
+  };
+  static Coding CodingOf(const Column& column);
+  static bool Fits(Form form, WireColumn wire);
+  bool DecodeField(const Field& field, PacketCursor* cursor, size_t index);
+  bool DecodeDate(const Field& field, PacketCursor* cursor, size_t index);
+  bool DecodeSized(const Field& field, std::string_view bytes, size_t index);
   bool DecodeText(const Field& field, std::string_view bytes, size_t index);
   bool DecodeAddress(const Field& field, std::string_view bytes, size_t index);
   bool DecodeDecimal(std::string_view bytes, size_t index);

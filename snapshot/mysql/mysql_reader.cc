@@ -13,6 +13,7 @@
 #include <thread>
 #include <vector>
 
+#include "core/bytes.h"
 #include "db/mysql/catalog.h"
 #include "db/mysql/position.h"
 #include "snapshot/mysql/binary_query.h"
@@ -286,15 +287,38 @@ Status MySqlReader::CheckShape(const TableSchema& table) {
     return {};
   }
   CROSSFADE_TRY(CheckEngine(table));
-  CROSSFADE_ASSIGN(const std::optional<TableSchema> now, mysql::ReadTable(*connection_, table.database, table.name));
-  if (!now) {
-    return Changed(table, "no such table", "");
-  }
-  if (std::string difference = Difference(*now, table); !difference.empty()) {
-    return Changed(table, std::move(difference), "");
+  CROSSFADE_ASSIGN(std::string shape, ShapeText(table));
+  std::string& known = shapes_[table.name];
+  if (shape.empty() || shape != known) {
+    CROSSFADE_ASSIGN(const std::optional<TableSchema> now, mysql::ReadTable(*connection_, table.database, table.name));
+    if (!now) {
+      return Changed(table, "no such table", "");
+    }
+    if (std::string difference = Difference(*now, table); !difference.empty()) {
+      return Changed(table, std::move(difference), "");
+    }
+    known = std::move(shape);
   }
   checked_.insert(table.name);
   return {};
+}
+
+// What the catalog says about the columns, in any form. Much cheaper than to read the whole of a table's schema for
+// each of its chunks.
+Result<std::string> MySqlReader::ShapeText(const TableSchema& table) {
+  std::string text;
+  CROSSFADE_TRY(connection_->Query(
+      fmt::format("SELECT COLUMN_NAME, COLUMN_TYPE, CHARACTER_SET_NAME, COLUMN_KEY FROM information_schema.COLUMNS "
+                  "WHERE TABLE_SCHEMA = {} AND TABLE_NAME = {} ORDER BY ORDINAL_POSITION",
+                  connection_->Literal(table.database), connection_->Literal(table.name)),
+      [&](mysql::TextRow row) {
+        ByteWriter writer(&text);
+        for (const auto& field : row) {
+          writer.String(field.value_or(""));
+        }
+        return true;
+      }));
+  return text;
 }
 
 Status MySqlReader::Read(const TableSchema& table, const ChunkRange& range, const RowSink& sink) {

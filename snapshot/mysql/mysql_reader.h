@@ -1,6 +1,7 @@
 // One connection that reads tables from its snapshot.
 #pragma once
 
+#include <map>
 #include <memory>
 #include <optional>
 #include <set>
@@ -47,12 +48,14 @@ class MySqlReader : public Reader {
   Result<bool> HeldStill(const LogState& before, LogState* after);
   Position PositionOf(const LogState& state) const;
   Status CheckShape(const TableSchema& table);
+  Result<std::string> ShapeText(const TableSchema& table);
   Status ReadRows(const TableSchema& table, const ChunkRange& range, const RowSink& sink);
 
   std::unique_ptr<mysql::Connection> connection_;
   mysql::Charsets charsets_;
-  std::set<std::string> checked_;  // tables whose shape was looked at under this snapshot
-  Position last_place_;            // MariaDB: of the last GTID state that was looked up
+  std::set<std::string> checked_;              // tables whose shape was looked at under this snapshot
+  std::map<std::string, std::string> shapes_;  // by table: the ShapeText that went with the right shape
+  Position last_place_;                        // MariaDB: of the last GTID state that was looked up
   bool log_status_allowed_ = true;
 };
 
