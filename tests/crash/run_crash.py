@@ -27,7 +27,7 @@ import shop
 
 SETTINGS = {
     # Many chunks, many small batches and journal parts, so that there are many places to die.
-    "snapshot.chunk_rows": 200, "snapshot.readers": 2, "target.takeover_grace_ms": 300, "journal.memory_mib": 16,
+    "snapshot.chunk_rows": 200, "snapshot.readers": 2, "target.takeover_grace_ms": 1000, "journal.memory_mib": 16,
 }
 
 EXTRAS = """
@@ -47,6 +47,8 @@ class Extras(threading.Thread):
         self.random = random.Random("extras/%s" % seed)
         self.stopping = False
         self.failure = None
+        # TRUNCATE is a schema change to the server: in the midst of a copy it stops that, as it should (tests/hazards).
+        self.may_truncate = False
 
     def run(self):
         try:
@@ -73,7 +75,7 @@ class Extras(threading.Thread):
 
     def truncated(self, cursor, number):
         cursor.execute("INSERT INTO emptied (v) VALUES (%s), (%s), (%s)", (number,) * 3)
-        if number % 3 == 0:
+        if number % 3 == 0 and self.may_truncate:
             cursor.execute("TRUNCATE TABLE emptied")
 
     def large(self, cursor, number):
@@ -118,7 +120,8 @@ class Scene:
         """Starts the program as often as it takes, ends the load, and compares."""
         self.move.start()
         self.move.wait_phase(migration.FOLLOWING)
-        time.sleep(0.3)
+        self.extras.may_truncate = True
+        time.sleep(0.5)
         self.end_load()
         self.move.wait_applied()
         status = self.move.stop()
@@ -187,6 +190,7 @@ class Stage:
         def clean(scene):
             scene.move.start(failpoint_log=logs[0])
             scene.move.wait_phase(migration.FOLLOWING)
+            scene.extras.may_truncate = True
             time.sleep(3)
             scene.move.kill()
             scene.move.start(failpoint_log=logs[1])
@@ -211,6 +215,7 @@ class Stage:
             if when == "again":
                 scene.move.start()
                 scene.move.wait_phase(migration.FOLLOWING)
+                scene.extras.may_truncate = True
                 scene.move.kill()
             scene.move.start(failpoints="%s=crash@%d" % (name, hit))
             try:

@@ -368,13 +368,18 @@ class _MySqlFamily(Server):
         return ["--user=" + self.account().pw_name] if os.getuid() == 0 else []
 
     def _common_options(self):
+        temporary = os.path.join(self.directory, "tmp")
+        if not os.path.exists(temporary):
+            os.mkdir(temporary)
+            if os.getuid() == 0:
+                os.chown(temporary, self.account().pw_uid, self.account().pw_gid)
         init = os.path.join(self.directory, "init.sql")
         with open(init, "w", encoding="utf-8") as file:
             file.write(self._users())
         os.chmod(init, 0o644)
         options = [
             "--datadir=" + self.data, "--socket=" + os.path.join(self.directory, "s"), "--port=%d" % self.port,
-            "--bind-address=127.0.0.1", "--pid-file=" + os.path.join(self.directory, "pid"), "--init-file=" + init,
+            "--tmpdir=" + temporary, "--bind-address=127.0.0.1", "--pid-file=" + os.path.join(self.directory, "pid"), "--init-file=" + init,
             "--server-id=1", "--skip-name-resolve", "--innodb-buffer-pool-size=128M",
             "--innodb-flush-log-at-trx-commit=2", "--sync-binlog=0", "--max-allowed-packet=64M", "--max-connections=200",
             # Neither UTC nor a whole hour: a value that passes through the session's time zone is seen.
@@ -426,7 +431,7 @@ class MariaDb(_MySqlFamily):
 
     def command(self):
         return ["mariadbd", "--no-defaults", "--gtid-strict-mode=1", "--innodb-log-file-size=32M",
-                "--gtid-domain-id=0"] + self._common_options() + self.options
+                "--gtid-domain-id=0", "--max-recursive-iterations=1000000"] + self._common_options() + self.options
 
     def client_command(self, database, user=None):
         return ["mariadb"] + self._client_options(user) + ([database] if database else [])
@@ -474,7 +479,7 @@ class MySql(_MySqlFamily):
 
     def command(self):
         return [self._program("mysqld"), "--gtid-mode=ON", "--enforce-gtid-consistency=ON", "--mysqlx=OFF",
-                "--innodb-redo-log-capacity=32M"] + self._common_options() + self.options
+                "--innodb-redo-log-capacity=32M", "--cte-max-recursion-depth=1000000"] + self._common_options() + self.options
 
     def client_command(self, database, user=None):
         return [self._program("mysql")] + self._client_options(user) + ([database] if database else [])

@@ -78,7 +78,7 @@ class Scene:
 
     def migration(self, tenant="acme", database=None, user=None, **settings):
         settings = {key.replace("__", "."): value for key, value in settings.items()}
-        settings.setdefault("target.takeover_grace_ms", 300)
+        settings.setdefault("target.takeover_grace_ms", 1000)
         move = migration.Migration(self.run, "%s-%d" % (self.database.replace("_", "-"), len(self.moves)), self.source,
                                    database or self.database, self.target, self.database, tenant=tenant, settings=settings, user=user)
         move.tenant = tenant
