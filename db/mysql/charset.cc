@@ -373,7 +373,9 @@ std::shared_ptr<const CharsetConverter> MadeHere(const std::string& charset) {
 }
 
 // How many bytes a character can have, if we know how the codes of this set are made; else 0.
-size_t LongestCode(const std::string& charset, size_t server_says) {
+size_t LongestCode(const std::string& charset, std::string_view maxlen) {
+  size_t server_says = 0;
+  std::from_chars(maxlen.data(), maxlen.data() + maxlen.size(), server_says);
   if (server_says <= 2) {
     return server_says;
   }
@@ -412,7 +414,7 @@ Result<std::shared_ptr<const CharsetConverter>> Charsets::Get(const std::string&
                                        "CHARACTER_SET_NAME = " +
                                        connection_->Literal(charset)));
     const std::string name = answer.empty() ? "" : answer[0][0].value_or("");
-    const size_t longest = answer.empty() ? 0 : LongestCode(name, std::stoul("0" + answer[0][1].value_or("")));
+    const size_t longest = answer.empty() ? 0 : LongestCode(name, answer[0][1].value_or(""));
     if (longest == 0 || name == "binary") {
       return MakeError(ErrorClass::kConfig, "CF1120", kComponent, "character set '{}' is not known", charset);
     }

@@ -316,7 +316,10 @@ Status ReadPrepared(Connection& connection, SourceFacts* facts) {
   }
   for (const auto& row : *rows) {
     const std::string data = row[3].value_or("");
-    const size_t first = std::min<size_t>(std::stoul("0" + row[1].value_or("")), data.size());
+    const std::string length = row[1].value_or("");
+    size_t first = 0;
+    std::from_chars(length.data(), length.data() + length.size(), first);
+    first = std::min(first, data.size());
     facts->prepared.push_back(PreparedTransaction{fmt::format("{},{},{}", HexLiteral(data.substr(0, first)),
                                                               HexLiteral(data.substr(first)), row[0].value_or("1"))});
   }
