@@ -328,6 +328,9 @@ Status Applier::Tolerate(const CommitResult& result, const std::vector<size_t>& 
     error.value().server_code = result.error ? result.error->server_code : "";
     return error;
   }
+  if (result.error && result.error->server_code.empty()) {
+    return Fail(*result.error);  // what to do about values that do not fit is the type policy's to say
+  }
   if (result.wrong_steps.empty()) {
     return TolerateChange(changes[result.step], reason, transaction);
   }

@@ -22,6 +22,23 @@ uint64_t HashValue(uint64_t seed, const Value& value) {
   return value.bytes.empty() ? Mix(h, value.u) : Mix(h, XXH3_64bits(value.bytes.data(), value.bytes.size()));
 }
 
+// An order in which neighbours are near each other in the target's index, so that its pages are visited once.
+bool ComesBefore(const Route& route, const RowChange& a, const RowChange& b) {
+  const std::span<const Value> left = a.before.empty() ? a.after : a.before;
+  const std::span<const Value> right = b.before.empty() ? b.after : b.before;
+  for (const uint32_t column : route.key) {
+    const Value& x = left[column];
+    const Value& y = right[column];
+    if (x.bytes != y.bytes) {
+      return x.bytes < y.bytes;
+    }
+    if (x.i != y.i) {
+      return x.i < y.i;
+    }
+  }
+  return false;
+}
+
 // Whether no foreign key with an ON UPDATE action sees a difference.
 bool SameReferences(const PendingChange& change, std::span<const Value> values) {
   const std::set<uint32_t>& referenced = change.table->route->referenced_columns;
@@ -361,8 +378,8 @@ bool Fold::MayHandOver(const AppliedTable& table, uint32_t before, uint32_t afte
       continue;
     }
     const uint64_t seed = Mix(table.index, i);
-    if (freed_.Contains(HashUnique(columns, after, seed)) ||
-        (row_was_deleted && taken_.Contains(HashUnique(columns, before, seed)))) {
+    if ((HasValue(columns, after) && freed_.Contains(HashUnique(columns, after, seed))) ||
+        (row_was_deleted && HasValue(columns, before) && taken_.Contains(HashUnique(columns, before, seed)))) {
       return false;
     }
   }
@@ -372,12 +389,23 @@ bool Fold::MayHandOver(const AppliedTable& table, uint32_t before, uint32_t afte
 void Fold::NoteHandOver(const AppliedTable& table, uint32_t before, uint32_t after) {
   for (size_t i = 0; i < table.unique_keys.size(); ++i) {
     const std::vector<uint32_t>& columns = table.unique_keys[i];
-    if (!SameColumns(columns, before, after)) {
-      const uint64_t seed = Mix(table.index, i);
+    if (SameColumns(columns, before, after)) {
+      continue;
+    }
+    const uint64_t seed = Mix(table.index, i);
+    if (HasValue(columns, before)) {
       freed_.Insert(HashUnique(columns, before, seed));
+    }
+    if (HasValue(columns, after)) {
       taken_.Insert(HashUnique(columns, after, seed));
     }
   }
+}
+
+// A unique key with a NULL in it is no value: nobody else can want it.
+bool Fold::HasValue(const std::vector<uint32_t>& unique_key, uint32_t image) const {
+  return std::none_of(unique_key.begin(), unique_key.end(),
+                      [&](uint32_t column) { return values_[image + column].is_null(); });
 }
 
 bool Fold::Unchanged(const AppliedTable& table, uint32_t before, uint32_t after) const {
@@ -510,6 +538,10 @@ void Fold::Close() {
 void Fold::Emit(const Route* route, StepKind kind, std::vector<RowChange>* rows) {
   if (rows->empty()) {
     return;
+  }
+  if (route->identity != RowIdentity::kWholeRow) {
+    std::sort(rows->begin(), rows->end(),
+              [&](const RowChange& a, const RowChange& b) { return ComesBefore(*route, a, b); });
   }
   Step& step = steps_.emplace_back();
   step.route = route;

@@ -112,6 +112,7 @@ class Fold {
   bool MergeLenient(Entry* entry, const PendingChange& change, ChangeKind op);
   bool MayHandOver(const AppliedTable& table, uint32_t before, uint32_t after, bool row_was_deleted) const;
   void NoteHandOver(const AppliedTable& table, uint32_t before, uint32_t after);
+  bool HasValue(const std::vector<uint32_t>& unique_key, uint32_t image) const;
   bool Unchanged(const AppliedTable& table, uint32_t before, uint32_t after) const;
   bool SameColumns(std::span<const uint32_t> columns, uint32_t a, uint32_t b) const;
   uint64_t HashKey(const AppliedTable& table, uint32_t image) const;

@@ -98,12 +98,13 @@ struct Batch {
 struct CommitResult {
   enum class Outcome : uint8_t {
     kCommitted,
-    kRejected,  // rolled back: step `step` met a constraint, or touched another number of rows than it has
+    kRejected,  // rolled back: step `step` met a constraint, has a value that the target cannot hold, or touched
+                // another number of rows than it has
   };
   Outcome outcome = Outcome::kCommitted;
   size_t step = 0;             // index into the steps of the call that was rejected; past the last: found at COMMIT
   uint64_t affected = 0;       // rows that the step touched, when that is what was wrong
-  std::optional<Error> error;  // the server's, when a constraint was met
+  std::optional<Error> error;  // when a constraint was met, or a value cannot be held
   // kRejected for numbers of rows alone: every step of the call that touched another number than it has.
   std::vector<size_t> wrong_steps;
   // kCommitted: on the disk of the target, with everything committed before; else a crash there may undo it.
@@ -183,6 +184,9 @@ class Target {
 
   // What would be made, and what stands in the way.
   virtual Result<std::vector<Finding>> PlanSchema(const RouteSet& routes) = 0;
+  // Before kKeys was built: whether other tenants' keys stand on the tables. Then the copy must have one state: there
+  // is no time at which apply could pass a chunk's window without them.
+  virtual Result<bool> KeysStand(const RouteSet& routes) = 0;
   virtual Status BuildSchema(const RouteSet& routes, SchemaStage stage, std::stop_token stop) = 0;
 
   virtual Result<std::unique_ptr<ChunkLoader>> OpenLoader() = 0;

@@ -60,8 +60,8 @@ std::string_view TenantTypeName(TenantType type) {
 
 // Whether the server refused a row, and not the whole undertaking.
 bool RefusesRow(const Error& error) {
-  if (error.error_class != ErrorClass::kData || error.server_code.size() != 5) {
-    return false;
+  if (error.error_class != ErrorClass::kData || error.server_code.empty()) {
+    return error.error_class == ErrorClass::kData;  // ours: a value that the target cannot hold
   }
   const std::string_view state_class = std::string_view(error.server_code).substr(0, 2);
   return state_class == "23" || state_class == "22" || state_class == "21";
@@ -311,7 +311,7 @@ Result<CommitResult> PgSession::Failed(Error error, size_t statement) {
   }
   open_ = false;
   const std::vector<size_t>& owners = writer_.owners();
-  const size_t step = statement < owners.size() ? owners[statement] : StepWriter::kNoStep;
+  const size_t step = statement < owners.size() ? owners[statement] : writer_.refused_step();
   if (error.server_code == "42501" && step == StepWriter::kRoleSwitch) {
     return Fail(NoRight(std::move(error)));
   }

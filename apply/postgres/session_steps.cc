@@ -281,8 +281,7 @@ Status StepWriter::QueueArrays(const Step& step, const Part& part) {
         const uint32_t column = wanted[p].column;
         const Value& value = wanted[p].before ? row.before[column] : row.after[column];
         if (Status status = arrays_[p].Append(columns[column], options_->types, value); !status) {
-          return Fail(std::move(status).error().WithContext(
-              fmt::format("Seq {}, table {}", row.seq.value, step.route->source.QualifiedName())));
+          return Refused(step, part, row, std::move(status).error());
         }
         bytes += arrays_[p].bytes();
       }
@@ -308,8 +307,7 @@ Status StepWriter::QueueRow(const Step& step, const Part& part, const RowChange&
     const Value& value = parameter.before ? row.before[column] : row.after[column];
     if (Status status = postgres::AppendField(table.type(column), columns[column], options_->types, value, &scratch_);
         !status) {
-      return Fail(std::move(status).error().WithContext(
-          fmt::format("Seq {}, table {}", row.seq.value, step.route->source.QualifiedName())));
+      return Refused(step, part, row, std::move(status).error());
     }
   }
   parameters_.clear();
@@ -326,6 +324,12 @@ Status StepWriter::QueueRow(const Step& step, const Part& part, const RowChange&
     parameters_.push_back(parameter);
   }
   return QueueNamed(part.prepared->name, parameters_, part.counted ? part.step : kNoStep);
+}
+
+tl::unexpected<Error> StepWriter::Refused(const Step& step, const Part& part, const RowChange& row, Error error) {
+  refused_step_ = part.step;
+  return Fail(
+      std::move(error).WithContext(fmt::format("Seq {}, table {}", row.seq.value, step.route->source.QualifiedName())));
 }
 
 Status StepWriter::QueueDefined(const std::string& name, std::span<const postgres::Parameter> parameters) {

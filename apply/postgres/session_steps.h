@@ -23,8 +23,9 @@ class StepWriter {
 
   // Outside of a pipeline. Prepares what is missing.
   Status Plan(const std::vector<Step>& steps);
-  // Inside of a pipeline. Data CF1411 for a value that the target cannot hold.
+  // Inside of a pipeline. Data CF1411 for a value that the target cannot hold; refused_step() then has it.
   Status Queue(const std::vector<Step>& steps);
+  size_t refused_step() const { return refused_step_; }
 
   // A statement that does not belong to a step; prepared under `name` again and again as need be.
   void Define(const std::string& name, const std::string& sql, std::vector<uint32_t> types);
@@ -33,7 +34,10 @@ class StepWriter {
   // For each statement queued since PipelineStarted: the step it belongs to, or one of these.
   static constexpr size_t kNoStep = SIZE_MAX;
   static constexpr size_t kRoleSwitch = SIZE_MAX - 1;  // takes the target's foreign key actions off, or puts them back
-  void PipelineStarted() { owners_.clear(); }
+  void PipelineStarted() {
+    owners_.clear();
+    refused_step_ = kNoStep;
+  }
   const std::vector<size_t>& owners() const { return owners_; }
 
  private:
@@ -63,6 +67,7 @@ class StepWriter {
   Status QueuePart(const Step& step, const Part& part);
   Status QueueArrays(const Step& step, const Part& part);
   Status QueueRow(const Step& step, const Part& part, const RowChange& row);
+  tl::unexpected<Error> Refused(const Step& step, const Part& part, const RowChange& row, Error error);
   Status QueueNamed(const std::string& name, std::span<const postgres::Parameter> parameters, size_t owner);
 
   postgres::Connection* connection_;
@@ -82,6 +87,7 @@ class StepWriter {
 
   std::vector<Part> parts_;
   std::vector<size_t> owners_;
+  size_t refused_step_ = kNoStep;
   std::vector<postgres::ArrayBuilder> arrays_;
   std::vector<postgres::Parameter> parameters_;
   std::string scratch_;

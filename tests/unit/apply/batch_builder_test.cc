@@ -1,0 +1,145 @@
+#include "apply/batch_builder.h"
+
+#include "changes.h"
+
+namespace crossfade::apply {
+namespace {
+
+TableSchema Plain() { return MakeTable("t", {"id", "x"}, {"id"}); }
+
+ChunkWindow Chunk(std::optional<int64_t> from, std::optional<int64_t> to, uint64_t low, uint64_t high) {
+  return {"t", {from, to}, Seq{low}, Seq{high}};
+}
+
+TEST(BatchBuilder, JudgesEachChangeByTheWindowOfItsChunk) {
+  // Below 10: copied at 2, exactly. From 10 on: somewhere between 1 and 4.
+  TestBatch batch({Plain()}, {Chunk(std::nullopt, 10, 2, 2), Chunk(10, std::nullopt, 1, 4)});
+  const TableSchema& t = batch.table("t");
+  ASSERT_TRUE(batch.AddTransaction({Insert(t, {1, 0}), Insert(t, {11, 0})}));                      // 1: both copied
+  ASSERT_TRUE(batch.AddTransaction({Update(t, {1, 0}, {1, 1}), Update(t, {11, 0}, {11, 1})}));     // 2: copied, fuzzy
+  ASSERT_TRUE(batch.AddTransaction({Delete(t, {1, 1}), Insert(t, {12, 0}), Delete(t, {13, 0})}));  // 3: strict, fuzzy
+  EXPECT_EQ(batch.Folded(), "delete t 1,1 / delete? t 13,0 / update? t 11,0>11,1 / upsert t 12,0");
+}
+
+TEST(BatchBuilder, AKeyThatMovesBetweenChunksIsJudgedTwice) {
+  const std::vector<ChunkWindow> windows = {Chunk(std::nullopt, 10, 1, 1), Chunk(10, 20, 0, 2),
+                                            Chunk(20, std::nullopt, 3, 3)};
+  const auto moved = [&](Cells before, Cells after) {
+    TestBatch batch({Plain()}, windows);
+    EXPECT_TRUE(batch.AddTransaction({}));
+    EXPECT_TRUE(batch.AddTransaction({Update(batch.table("t"), std::move(before), std::move(after))}));
+    return batch.Folded();
+  };
+  EXPECT_EQ(moved({1, 0}, {11, 0}), "delete t 1,0 / upsert t 11,0");
+  EXPECT_EQ(moved({11, 0}, {12, 0}), "delete? t 11,0 / upsert t 12,0");
+  EXPECT_EQ(moved({11, 0}, {1, 0}), "delete? t 11,0 / insert t 1,0");
+  EXPECT_EQ(moved({21, 0}, {1, 0}), "insert t 1,0");
+  EXPECT_EQ(moved({1, 0}, {21, 0}), "delete t 1,0");
+  EXPECT_EQ(moved({21, 0}, {22, 0}), "");
+}
+
+TEST(BatchBuilder, AStrictChangeDoesNotHideInAnEarlierLenientOne) {
+  TestBatch batch({Plain()}, {Chunk(std::nullopt, std::nullopt, 0, 1)});
+  const TableSchema& t = batch.table("t");
+  ASSERT_TRUE(batch.AddTransaction({Insert(t, {1, 0})}));
+  ASSERT_TRUE(batch.AddTransaction({Update(t, {1, 0}, {1, 1})}));
+  EXPECT_EQ(batch.Folded(), "upsert t 1,0 / update t 1,0>1,1");
+}
+
+TEST(BatchBuilder, LenientChangesOfOneKeyBecomeTheLast) {
+  TestBatch batch({Plain()}, {Chunk(std::nullopt, std::nullopt, 0, 100)});
+  const TableSchema& t = batch.table("t");
+  ASSERT_TRUE(batch.AddTransaction({Insert(t, {1, 0}), Update(t, {1, 0}, {1, 1})}));
+  ASSERT_TRUE(batch.AddTransaction({Delete(t, {2, 0}), Insert(t, {2, 7})}));
+  ASSERT_TRUE(batch.AddTransaction({Insert(t, {3, 0}), Delete(t, {3, 0})}));
+  // It comes back to what it was, but the copy may have been made in between.
+  ASSERT_TRUE(batch.AddTransaction({Update(t, {4, 0}, {4, 1}), Update(t, {4, 1}, {4, 0})}));
+  EXPECT_EQ(batch.Folded(), "delete? t 3,0 / update? t 4,0>4,0 / upsert t 1,1 2,7");
+}
+
+TEST(BatchBuilder, TruncateEmptiesOnlyChunksReadBeforeIt) {
+  TestBatch batch({Plain()}, {Chunk(std::nullopt, 10, 0, 0), Chunk(10, 20, 1, 1), Chunk(20, std::nullopt, 0, 3)});
+  ASSERT_TRUE(batch.AddTransaction({Truncate(batch.table("t"))}));
+  EXPECT_EQ(batch.Folded(), "truncate t [,10) [20,)");
+  ASSERT_TRUE(batch.AddTransaction({Truncate(batch.table("t"))}));
+  EXPECT_EQ(batch.Exact(1, 2), "truncate t");
+  TestBatch copied({Plain()}, {Chunk(std::nullopt, std::nullopt, 5, 5)});
+  ASSERT_TRUE(copied.AddTransaction({Truncate(copied.table("t"))}));
+  EXPECT_EQ(copied.Folded(), "");
+}
+
+TEST(BatchBuilder, RefusesWhatCannotBeJudged) {
+  TestBatch keyless({MakeTable("t", {"a", "b"}, {})}, {Chunk(std::nullopt, std::nullopt, 0, 5)});
+  EXPECT_EQ(CodeOf(keyless.AddTransaction({Insert(keyless.table("t"), {1, 1})})), "CF1522");
+  TestBatch gap({Plain()}, {Chunk(std::nullopt, 10, 0, 5), Chunk(20, std::nullopt, 1, 5)});
+  EXPECT_EQ(CodeOf(gap.AddTransaction({Insert(gap.table("t"), {15, 1})})), "CF1521");
+}
+
+TEST(BatchBuilder, RefusesIncompleteImagesAndOtherShapes) {
+  TestBatch batch({Plain()});
+  EXPECT_EQ(CodeOf(batch.AddTransaction({Insert(batch.table("t"), {1})})), "CF1513");
+  TestBatch other({Plain()});
+  const TableSchema changed = MakeTable("t", {"id", "y"}, {"id"});
+  EXPECT_EQ(CodeOf(other.AddTransaction({Insert(changed, {1, 1})})), "CF1514");
+  // Another version of the same shape is the same table.
+  TestBatch same({Plain()});
+  TableSchema again = Plain();
+  again.comment = "of 2020";
+  ASSERT_TRUE(same.AddTransaction({Insert(same.table("t"), {1, 1})}));
+  ASSERT_TRUE(same.AddTransaction({Update(again, {1, 1}, {1, 2})}));
+  EXPECT_EQ(same.Folded(), "insert t 1,2");
+}
+
+TEST(BatchBuilder, ExactKeepsTheSourcesOrderAndTakesARange) {
+  TestBatch batch({Plain()});
+  const TableSchema& t = batch.table("t");
+  ASSERT_TRUE(batch.AddTransaction({Insert(t, {1, 0})}));
+  ASSERT_TRUE(batch.AddTransaction({Update(t, {1, 0}, {2, 0}), Delete(t, {2, 0})}));
+  ASSERT_TRUE(batch.AddTransaction({Insert(t, {1, 9})}));
+  EXPECT_EQ(batch.Exact(0, 3), "insert t 1,0 / update t 1,0>2,0 / delete t 2,0 / insert t 1,9");
+  EXPECT_EQ(batch.Exact(1, 2), "update t 1,0>2,0 / delete t 2,0");
+  BatchBuilder::Exceptions exceptions;
+  exceptions.tolerated = {{0, Tolerance::kSkip}, {1, Tolerance::kMakeItSo}, {2, Tolerance::kMakeItSo}};
+  EXPECT_EQ(batch.Exact(0, 2, exceptions), "delete? t 1,0>2,0 / upsert t 1,0>2,0 / delete? t 2,0");
+}
+
+TEST(BatchBuilder, NumbersChangesOverThePiecesOfALargeTransaction) {
+  TestBatch batch({Plain()});
+  const TableSchema& t = batch.table("t");
+  ASSERT_TRUE(batch.AddTransaction({Insert(t, {1, 0}), Insert(t, {2, 0})}));
+  batch.builder().ClearRows();
+  EXPECT_EQ(batch.builder().dropped(), 2U);
+  EXPECT_FALSE(batch.builder().empty());
+  EXPECT_EQ(batch.Folded(), "");
+  batch.builder().Clear();
+  EXPECT_EQ(batch.builder().dropped(), 0U);
+  EXPECT_TRUE(batch.builder().empty());
+}
+
+TEST(BatchBuilder, LimitsABatchByRowsBytesTransactionsAndTime) {
+  BatchLimits limits;
+  limits.max_rows = 10;
+  limits.max_bytes = 100'000;
+  limits.max_transactions = 3;
+  limits.max_span_us = 1000;
+  TestBatch batch({Plain()}, {}, limits);
+  const auto header = [](uint64_t changes, uint64_t bytes, int64_t time) {
+    state::TransactionHeader out;
+    out.changes = changes;
+    out.bytes = bytes;
+    out.commit.commit_time_us = time;
+    return out;
+  };
+  EXPECT_TRUE(batch.builder().Fits(header(1'000'000, 1'000'000'000, 0))) << "the first always fits: it may be large";
+  ASSERT_TRUE(batch.AddTransaction({Insert(batch.table("t"), {1, 0})}));
+  EXPECT_TRUE(batch.builder().Fits(header(9, 100, 1000)));
+  EXPECT_FALSE(batch.builder().Fits(header(10, 100, 0)));
+  EXPECT_FALSE(batch.builder().Fits(header(1, 100'000, 0)));
+  EXPECT_FALSE(batch.builder().Fits(header(1, 100, 1001)));
+  ASSERT_TRUE(batch.AddTransaction({}));
+  ASSERT_TRUE(batch.AddTransaction({}));
+  EXPECT_FALSE(batch.builder().Fits(header(1, 1, 0)));
+}
+
+}  // namespace
+}  // namespace crossfade::apply
