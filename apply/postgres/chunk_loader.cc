@@ -4,6 +4,7 @@
 #include <utility>
 #include <vector>
 
+#include "apply/postgres/standing_keys.h"
 #include "core/failpoint.h"
 
 namespace crossfade::apply {
@@ -51,9 +52,9 @@ std::string ParseUuid(std::string_view text) {
 }
 
 tl::unexpected<Error> BadTenant(const Tenancy& tenancy) {
-  auto error = MakeError(ErrorClass::kConfig, "CF1550", kComponent, "tenancy.value '{}' is no {}", tenancy.value,
+  auto error = MakeError(ErrorClass::kConfig, "CF1557", kComponent, "tenant.value '{}' is no {}", tenancy.value,
                          TenantPgType(tenancy).sql);
-  error.value().object = "tenancy.value";
+  error.value().object = "tenant.value";
   error.value().found = tenancy.value;
   return error;
 }
@@ -200,8 +201,7 @@ Status PgChunkLoader::Start(const ChunkMark& mark, bool replace) {
   CROSSFADE_TRY(connection_->Execute("BEGIN"));
   in_transaction_ = true;
   CROSSFADE_ASSIGN(const bool was_there, WriteMark(mark));
-  // Another tenant's tables may have their foreign keys already; ours are all deferrable.
-  CROSSFADE_TRY(connection_->Execute("SET CONSTRAINTS ALL DEFERRED"));
+  CROSSFADE_TRY(SwitchOffForeignKeys(connection_.get(), route_->schema, route_->table));
   if (replace || was_there) {
     CROSSFADE_TRY(DeleteRange(mark.range));
   }

@@ -29,7 +29,7 @@ Result<std::string> RangeCondition(const Column& column, const ChunkRange& range
 // The tenant column's type and the encoding of its value.
 Column TenantColumn(const Tenancy& tenancy);
 postgres::PgType TenantPgType(const Tenancy& tenancy);
-// Appends the tenant's value as a binary field. Config CF1550 if the value is none of its type.
+// Appends the tenant's value as a binary field. Config CF1557 if the value is none of its type.
 Status AppendTenant(const Tenancy& tenancy, std::string* out);
 
 }  // namespace crossfade::apply

@@ -11,6 +11,7 @@
 #include "apply/postgres/schema_compare.h"
 #include "apply/postgres/schema_plan.h"
 #include "apply/postgres/session.h"
+#include "apply/postgres/standing_keys.h"
 #include "core/failpoint.h"
 
 namespace crossfade::apply {
@@ -66,6 +67,7 @@ class PgTarget : public Target {
   Status BindJournal(const std::string& journal_id) override;
   Status SetFact(const std::string& fact) override;
   Result<std::vector<Finding>> PlanSchema(const RouteSet& routes) override;
+  Result<bool> KeysStand(const RouteSet& routes) override;
   Status BuildSchema(const RouteSet& routes, SchemaStage stage, std::stop_token stop) override;
   Result<std::unique_ptr<ChunkLoader>> OpenLoader() override;
   Result<std::unique_ptr<ApplySession>> OpenSession(uint32_t worker) override;
@@ -215,7 +217,15 @@ Result<std::vector<Finding>> PgTarget::PlanSchema(const RouteSet& routes) {
       CROSSFADE_TRY(FindRows(connection.get(), table, &plan.findings));
     }
   }
+  CROSSFADE_ASSIGN(const std::vector<Finding> copies, FindCopiesUnderWay(connection.get(), plan, options_.migration));
+  plan.findings.insert(plan.findings.end(), copies.begin(), copies.end());
   return std::move(plan.findings);
+}
+
+Result<bool> PgTarget::KeysStand(const RouteSet& routes) {
+  CROSSFADE_ASSIGN(auto connection, OpenSchema());
+  CROSSFADE_ASSIGN(const SchemaPlan plan, Plan(routes, *connection));
+  return apply::KeysStand(connection.get(), plan);
 }
 
 Status PgTarget::BuildSchema(const RouteSet& routes, SchemaStage stage, std::stop_token stop) {
@@ -252,12 +262,19 @@ Status PgTarget::ClearTable(const Route& route) {
   CROSSFADE_ASSIGN(const Fence fence, CurrentFence());
   CROSSFADE_ASSIGN(auto connection, OpenSchema());
   CROSSFADE_ASSIGN(const std::string condition, TenantCondition(route));
-  return connection->Transact(fence,
-                              {fmt::format("DELETE FROM crossfade.chunk WHERE migration = {} AND table_name = {}",
-                                           QuoteLiteral(options_.migration), QuoteLiteral(route.source.name)),
-                               "SET CONSTRAINTS ALL DEFERRED",
-                               fmt::format("DELETE FROM {}.{}{}", Connection::Identifier(route.schema),
-                                           Connection::Identifier(route.table), condition)});
+  const std::string table = Connection::Identifier(route.schema) + "." + Connection::Identifier(route.table);
+  std::vector<std::string> statements = {
+      fmt::format("DELETE FROM crossfade.chunk WHERE migration = {} AND table_name = {}",
+                  QuoteLiteral(options_.migration), QuoteLiteral(route.source.name))};
+  CROSSFADE_ASSIGN(const auto keys, connection->Select("SELECT 1 FROM pg_catalog.pg_constraint WHERE contype = 'f'"
+                                                       " AND to_regclass($1) IN (conrelid, confrelid) LIMIT 1",
+                                                       {table}));
+  if (!keys.empty()) {
+    // Rows of other tables that refer to these are read again as well, or stay as they are.
+    statements.emplace_back("SET LOCAL session_replication_role = replica");
+  }
+  statements.push_back(fmt::format("DELETE FROM {}{}", table, condition));
+  return connection->Transact(fence, statements);
 }
 
 Status PgTarget::Abort(const RouteSet& routes) {

@@ -5,6 +5,7 @@
 
 #include "apply/postgres/chunk_loader.h"
 #include "apply/postgres/schema_compare.h"
+#include "apply/postgres/standing_keys.h"
 #include "db/postgres/connection.h"
 
 namespace crossfade::apply {
@@ -269,7 +270,8 @@ Status Builder::MakeForeignKey(const WantedTable& table, const CatalogTable& sta
     CROSSFADE_TRY(connection_->Transact(
         options_.fence, {fmt::format("ALTER TABLE {} VALIDATE CONSTRAINT {}", table.QualifiedName(), Quoted(name))}));
   }
-  return {};
+  // It stood while our rows were loaded, which did not fire it.
+  return add || validate ? Status{} : FindOrphans(connection_, table, key, options_.tenancy);
 }
 
 Status Builder::SetIdentities(const WantedTable& table) {

@@ -63,11 +63,31 @@ Status Pipeline::Copy() {
   return {};
 }
 
+// Over tables whose keys stand for other tenants nothing can be loaded from two states: what an interrupted copy left
+// is taken away.
+Status Pipeline::ClearUnfinished(const snapshot::CopyPlan& plan, std::vector<ChunkMark>* done) {
+  const bool complete = done->size() == plan.chunk_count() && AreOnePosition(*done);
+  if (done->empty() || complete) {
+    return {};
+  }
+  spdlog::warn("copy: other tenants' keys stand on the tables, so the {} chunks of the interrupted copy are read again",
+               done->size());
+  for (const auto& route : routes_.routes()) {
+    CROSSFADE_TRY(target_->ClearTable(*route));
+  }
+  done->clear();
+  return {};
+}
+
 Status Pipeline::CopyOnce() {
-  CROSSFADE_ASSIGN(const apply::TargetState state, target_->ReadState());
+  CROSSFADE_ASSIGN(apply::TargetState state, target_->ReadState());
+  CROSSFADE_ASSIGN(const bool keys_stand, target_->KeysStand(routes_));
   CROSSFADE_ASSIGN(const std::unique_ptr<snapshot::SnapshotSource> snapshots, source_->OpenSnapshots(schemas_));
   CROSSFADE_ASSIGN(const snapshot::CopyPlan plan, LoadOrMakePlan(journal_.get(), source_.get(), routes_,
                                                                  snapshots.get(), config_.snapshot.chunk_rows));
+  if (keys_stand) {
+    CROSSFADE_TRY(ClearUnfinished(plan, &state.chunks));
+  }
   snapshot::CopyOptions options;
   options.readers = static_cast<uint32_t>(config_.snapshot.readers);
   snapshot::CopyLimits limits;
@@ -85,6 +105,18 @@ Status Pipeline::CopyOnce() {
     } else if (!readers) {
       return Fail(std::move(readers).error());
     }
+  }
+  if (keys_stand && !consistent) {
+    Error error{
+        ErrorClass::kConfig,
+        "CF1751",
+        "copy",
+        "other tenants' keys stand on the target's tables, and a chunked copy cannot be loaded under them",
+        "",
+        "snapshot.mode",
+        "chunked",
+        "use snapshot.mode = \"consistent\", and grant the source account RELOAD, or LOCK TABLES on the database"};
+    return Fail(std::move(error));
   }
   const auto began = std::chrono::steady_clock::now();
   const auto done = consistent ? copier.CopyConsistent(std::move(*readers), state.chunks, halt_.get_token())

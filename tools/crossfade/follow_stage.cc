@@ -15,11 +15,6 @@ namespace {
 constexpr uint32_t kWorker = 0;
 constexpr int64_t kFollowingLagMs = 1000;
 
-bool AreOnePosition(const std::vector<ChunkMark>& marks) {
-  return std::all_of(marks.begin(), marks.end(),
-                     [&](const ChunkMark& mark) { return mark.low == mark.high && mark.high == marks.front().high; });
-}
-
 std::vector<Position> DistinctHighs(const std::vector<ChunkMark>& marks) {
   std::vector<Position> highs;
   for (const ChunkMark& mark : marks) {
@@ -77,6 +72,11 @@ void ShowApplied(StatusBoard* board, const apply::ApplyProgress& now, const appl
 }
 
 }  // namespace
+
+bool AreOnePosition(const std::vector<ChunkMark>& marks) {
+  return std::all_of(marks.begin(), marks.end(),
+                     [&](const ChunkMark& mark) { return mark.low == mark.high && mark.high == marks.front().high; });
+}
 
 Status Pipeline::Follow() {
   return Retry("apply", [this] { return FollowOnce(); });

@@ -15,6 +15,7 @@
 #include "apply/target.h"
 #include "apply/window.h"
 #include "core/error.h"
+#include "snapshot/plan.h"
 #include "state/journal.h"
 #include "tools/crossfade/commands.h"
 #include "tools/crossfade/config.h"
@@ -51,6 +52,7 @@ class Pipeline {
   void StartCapture();
   Status Copy();
   Status CopyOnce();
+  Status ClearUnfinished(const snapshot::CopyPlan& plan, std::vector<ChunkMark>* done);
   Status Follow();
   Status FollowOnce();
   Status BuildKeys();
@@ -87,6 +89,9 @@ class Pipeline {
 
 // How the configuration names tables, tenant and target.
 apply::RouteRules RulesOf(const Config& config);
+
+// All chunks were read from one state: low = high everywhere, at one Position.
+bool AreOnePosition(const std::vector<ChunkMark>& marks);
 
 // The run record in the journal: what the tables looked like when the migration began.
 Status SaveSchemas(state::Journal* journal, const std::vector<TableSchema>& schemas);

@@ -159,6 +159,7 @@ class FakeTarget : public apply::Target {
   }
   Status BindJournal(const std::string&) override { return {}; }
   Status SetFact(const std::string&) override { return {}; }
+  Result<bool> KeysStand(const apply::RouteSet&) override { return false; }
   Result<std::vector<apply::Finding>> PlanSchema(const apply::RouteSet&) override {
     return std::vector<apply::Finding>();
   }
