@@ -242,7 +242,10 @@ Status LogDecoder::OnFormat(std::string_view bytes) {
   CROSSFADE_ASSIGN(const FormatDescription format, ParseFormatDescription(bytes.substr(kEventHeaderBytes)));
   checksum_ = format.checksum ? ChecksumMode::kCrc32 : ChecksumMode::kNone;
   if (format.checksum) {
-    CROSSFADE_TRY(ParseEvent(bytes, ChecksumMode::kCrc32));
+    // The flag "in use" is set and cleared in place, without a new checksum.
+    std::string unused(bytes);
+    unused[kEventHeaderBytes - 2] = static_cast<char>(unused[kEventHeaderBytes - 2] & ~1);
+    CROSSFADE_TRY(ParseEvent(unused, ChecksumMode::kCrc32));
   }
   return {};
 }
