@@ -11,7 +11,8 @@ namespace crossfade::apply {
 
 namespace {
 
-constexpr const char* kDatabase = "crossfade_session_test";
+// One for each process: tests may run side by side.
+std::string DatabaseName() { return fmt::format("crossfade_session_test_{}", getpid()); }
 
 std::optional<postgres::ConnectionOptions> Server() {
   const char* text = std::getenv("CROSSFADE_TEST_POSTGRES");
@@ -130,17 +131,23 @@ void SessionTest::SetUp() {
   }
   options_ = *server;
   {
-    auto admin = Get(postgres::Connection::Open(options_));
-    Get(admin->Execute(fmt::format("DROP DATABASE IF EXISTS {} WITH (FORCE)", kDatabase)));
-    Get(admin->Execute(fmt::format("CREATE DATABASE {}", kDatabase)));
+    server_ = options_;
+    auto admin = Get(postgres::Connection::Open(server_));
+    Get(admin->Execute(fmt::format("DROP DATABASE IF EXISTS {} WITH (FORCE)", DatabaseName())));
+    Get(admin->Execute(fmt::format("CREATE DATABASE {}", DatabaseName())));
   }
-  options_.database = kDatabase;
+  options_.database = DatabaseName();
   sql_ = Get(postgres::Connection::Open(options_));
   Check(MakeControl(sql_.get(), 2000));
   Sql("INSERT INTO crossfade.migration (name, tenant, epoch) VALUES ('m', 'acme', 1)");
 }
 
 void SessionTest::TearDown() {
+  if (sql_) {
+    sql_.reset();
+    auto admin = Get(postgres::Connection::Open(server_));
+    Get(admin->Execute(fmt::format("DROP DATABASE IF EXISTS {} WITH (FORCE)", DatabaseName())));
+  }
   journal_.reset();
   if (!directory_.empty()) {
     std::filesystem::remove_all(directory_);

@@ -37,7 +37,7 @@ void AddUnique(TableSchema* table, const std::vector<std::string>& columns);
 void AddForeignKey(TableSchema* child, const std::string& column, const std::string& parent,
                    const std::string& parent_column, ReferenceAction on_delete, ReferenceAction on_update);
 
-// The database "crossfade_session_test", made anew for each test, with the tables in which a migration keeps itself.
+// A database of its own for each test, with the tables in which a migration keeps itself.
 // Skipped without CROSSFADE_TEST_POSTGRES.
 class SessionTest : public ::testing::Test {
  protected:
@@ -58,6 +58,7 @@ class SessionTest : public ::testing::Test {
   void Append(const std::vector<Change>& changes);
   void Append(const Change& change) { Append(std::vector<Change>{change}); }
 
+  postgres::ConnectionOptions server_;
   postgres::ConnectionOptions options_;
   std::unique_ptr<postgres::Connection> sql_;
   std::vector<TableSchema> tables_;
