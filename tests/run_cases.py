@@ -19,6 +19,7 @@ program; if that run fails, it is halved until the guilty case is alone.
 """
 
 import argparse
+import json
 import os
 import re
 import sys
@@ -86,7 +87,7 @@ class Case:
 
     def group(self):
         """Cases with the same group may share a run; one that must fail never shares."""
-        return (tuple(sorted(self.settings.items())), self.name if self.exit else "")
+        return (repr(sorted(self.settings.items())), self.name if self.exit else "")
 
     def tables(self):
         return re.findall(r"(?i)create\s+(?:or\s+replace\s+)?table\s+`?(\w+)`?", self.schema)
@@ -95,6 +96,8 @@ class Case:
 def _value(text):
     if re.fullmatch(r"\d+", text):
         return int(text)
+    if text.startswith("["):
+        return json.loads(text)
     return text
 
 

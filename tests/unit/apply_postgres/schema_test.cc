@@ -245,7 +245,9 @@ TEST_F(SchemaTest, ASecondTenantFitsIn) {
   const auto routes2 = Routes(tables, Options("m2", "b"));
   auto findings = second->PlanSchema(routes2);
   ASSERT_TRUE(findings);
-  EXPECT_TRUE(std::none_of(findings->begin(), findings->end(), [](const Finding& f) { return f.blocks; }));
+  for (const Finding& finding : *findings) {
+    EXPECT_FALSE(finding.blocks) << finding.code << " " << finding.object << ": " << finding.found;
+  }
 
   std::atomic<bool> stop = false;
   std::atomic<int> written = 0;

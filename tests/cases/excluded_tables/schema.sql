@@ -1,0 +1,1 @@
+CREATE TABLE kept_rows (id INT PRIMARY KEY);

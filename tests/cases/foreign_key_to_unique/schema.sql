@@ -1,0 +1,2 @@
+CREATE TABLE fu_parent (id INT PRIMARY KEY, code VARCHAR(10) COLLATE {{nopad_bin}} NOT NULL, UNIQUE KEY (code));
+CREATE TABLE fu_child (id INT PRIMARY KEY, code VARCHAR(10) COLLATE {{nopad_bin}}, FOREIGN KEY (code) REFERENCES fu_parent (code) ON UPDATE CASCADE ON DELETE SET NULL);

@@ -1,0 +1,1 @@
+INSERT INTO harmless_ddl VALUES (1, 1);

@@ -1,0 +1,1 @@
+CREATE TABLE harmless_ddl (id INT PRIMARY KEY, v INT);

@@ -1,0 +1,2 @@
+CREATE TABLE joined_a (id INT PRIMARY KEY, v INT);
+CREATE TABLE joined_b (id INT PRIMARY KEY, aid INT, v INT);

@@ -1,0 +1,1 @@
+INSERT INTO nul_other VALUES (1, 'a\0b');

@@ -1,0 +1,1 @@
+CREATE TABLE nul_stop (id INT PRIMARY KEY, t VARCHAR(20));

@@ -1,0 +1,1 @@
+INSERT INTO other_databases VALUES (1, 1);

@@ -1,0 +1,4 @@
+REPLACE INTO replaced VALUES (1, 2, 10);
+REPLACE INTO replaced VALUES (4, 3, 4);
+INSERT IGNORE INTO replaced VALUES (1, 9, 9), (5, 5, 5);
+INSERT INTO replaced VALUES (9, 5, 0) ON DUPLICATE KEY UPDATE id = 6, v = v + 1;

@@ -1,0 +1,1 @@
+CREATE TABLE replaced (id INT PRIMARY KEY, u INT, v INT, UNIQUE KEY (u));

@@ -1,0 +1,1 @@
+CREATE TABLE self_update (id INT PRIMARY KEY, up INT, v INT, FOREIGN KEY (up) REFERENCES self_update (id) ON DELETE SET NULL);

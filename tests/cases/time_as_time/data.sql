@@ -1,0 +1,1 @@
+INSERT INTO time_of_day VALUES (1, '00:00:00', '23:59:59.999999');

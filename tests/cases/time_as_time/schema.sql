@@ -1,0 +1,1 @@
+CREATE TABLE time_of_day (id INT PRIMARY KEY, t TIME, t6 TIME(6));

@@ -1,0 +1,1 @@
+INSERT INTO time_beyond VALUES (1, '100:00:00');

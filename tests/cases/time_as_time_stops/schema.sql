@@ -1,0 +1,1 @@
+CREATE TABLE time_beyond (id INT PRIMARY KEY, t TIME);

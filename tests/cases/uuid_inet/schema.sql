@@ -1,0 +1,1 @@
+CREATE TABLE uuid_inet (id UUID PRIMARY KEY, i6 INET6, i4 INET4);

@@ -1,0 +1,1 @@
+CREATE TABLE wide_unicode (id INT PRIMARY KEY, s VARCHAR(100));

@@ -1,0 +1,1 @@
+CREATE TABLE zero_infinity (id INT PRIMARY KEY, d DATE, dt DATETIME(6), ts TIMESTAMP(2) NULL);

@@ -1,0 +1,1 @@
+CREATE TABLE zero_stop (id INT PRIMARY KEY, d DATE);

@@ -1,0 +1,2 @@
+SET sql_mode = 'ALLOW_INVALID_DATES';
+INSERT INTO zero_partial VALUES (1, '2020-02-31');

@@ -1,0 +1,1 @@
+CREATE TABLE zero_partial (id INT PRIMARY KEY, d DATE);
