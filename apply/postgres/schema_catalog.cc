@@ -192,11 +192,12 @@ Result<std::unique_ptr<SchemaConnection>> SchemaConnection::Open(const postgres:
     auto state = std::make_unique<State>(postgres::ConnectionString(options));
     state->lock_timeout_ms = lock_timeout_ms;
     pqxx::nontransaction setup(state->connection);
-    // Expressions are shown without schemas only for what pg_catalog holds.
+    // Expressions are shown without schemas only for what pg_catalog holds. The last makes the server notice, inside a
+    // long statement, that we have died: it would hold the fence and the DDL lock until its end.
     setup.exec(
-        "SET client_min_messages = error; SET search_path = pg_catalog; SET statement_timeout = 0; SET lock_timeout = "
-        "0;"
-        " SET standard_conforming_strings = on; SET TimeZone = 'UTC'; SET DateStyle = 'ISO, MDY'");
+        "SET client_min_messages = error; SET search_path = pg_catalog; SET statement_timeout = 0;"
+        " SET lock_timeout = 0; SET standard_conforming_strings = on; SET TimeZone = 'UTC'; SET DateStyle = 'ISO, MDY';"
+        " SELECT set_config('client_connection_check_interval', '10s', false)");
     return std::unique_ptr<SchemaConnection>(new SchemaConnection(std::move(state)));
   });
 }
