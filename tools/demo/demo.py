@@ -157,8 +157,8 @@ class Demo:
         self.run, self.quick, self.sabotage = run, quick, sabotage
         self.screen = Screen()
         size = 5000 if quick else 15000
-        self.copy_limit = 8000 if quick else 15000  # rows a second: production comes first
-        self.follow_seconds = 8 if quick else 25
+        self.copy_limit = 12000 if quick else 15000  # rows a second: production comes first
+        self.follow_seconds = 6 if quick else 25
         self.customers = [Customer("acme", size, 1), Customer("globex", size, 2, "globex.sql")]
 
     def start_servers(self):
