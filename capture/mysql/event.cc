@@ -78,13 +78,6 @@ uint64_t ReadLengthEncoded(ByteReader* in) {
   }
 }
 
-uint64_t ReadLittleEndian(ByteReader* in, size_t bytes) {
-  const std::string_view raw = in->Bytes(bytes);
-  uint64_t v = 0;
-  std::memcpy(&v, raw.data(), std::min(raw.size(), sizeof v));
-  return v;
-}
-
 void Break(ByteReader* in) { in->Skip(~uint64_t{0}); }
 
 std::string EventName(EventType type) { return fmt::format("type {}", static_cast<int>(type)); }

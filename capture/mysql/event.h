@@ -1,7 +1,9 @@
 // The envelope of binlog events and the small events around the rows. Pure: bytes in, facts out.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
+#include <cstring>
 #include <string>
 #include <string_view>
 
@@ -89,7 +91,14 @@ Result<RawEvent> ParseEvent(std::string_view bytes, ChecksumMode checksum);
 // MySQL's length-encoded integer.
 uint64_t ReadLengthEncoded(ByteReader* in);
 // Unsigned little-endian integer of 1 to 8 bytes.
-uint64_t ReadLittleEndian(ByteReader* in, size_t bytes);
+inline uint64_t ReadLittleEndian(ByteReader* in, size_t bytes) {
+  const std::string_view raw = in->Bytes(bytes);
+  uint64_t v = 0;
+  if (!raw.empty()) {
+    std::memcpy(&v, raw.data(), std::min(raw.size(), sizeof v));
+  }
+  return v;
+}
 // Breaks the reader for good: for contents that are wrong though they are there.
 void Break(ByteReader* in);
 

@@ -17,14 +17,20 @@ bool JsonToText(std::string_view document, std::string* out);
 // A partial update: the operations of `diffs`, one after the other, on `document`. Appends the text of what results.
 bool ApplyJsonDiffs(std::string_view document, std::string_view diffs, std::string* out);
 
+// The server's own limit on nesting.
+constexpr int kMaxJsonDepth = 100;
+
 // A document taken apart, with the text of each scalar.
 struct JsonNode {
   enum class Kind : uint8_t { kScalar, kArray, kObject };
   Kind kind = Kind::kScalar;
-  std::string text;  // scalars, as printed
+  std::string text;  // scalars: as printed
   std::vector<std::unique_ptr<JsonNode>> items;
   std::vector<std::pair<std::string, std::unique_ptr<JsonNode>>> members;  // keys unescaped, in the server's order
 };
+
+// Null if the bytes are no document.
+std::unique_ptr<JsonNode> ParseJson(std::string_view document);
 
 // Appends `text` in quotes, escaped as the server does.
 void AppendJsonQuoted(std::string_view text, std::string* out);

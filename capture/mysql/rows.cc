@@ -295,13 +295,13 @@ Status RowsReader::ReadLabels(const ColumnPlan& plan, Value* value) {
   return {};
 }
 
-Value RowsReader::Padded(ValueKind kind, std::string_view bytes, size_t size, char pad) {
+Value RowsReader::Padded(ValueKind kind, std::string_view bytes, size_t size) {
   if (bytes.size() >= size) {
     return Value::OfBytes(kind, bytes);
   }
   char* const out = arena_.Allocate(size);
-  std::memcpy(out, bytes.data(), bytes.size());
-  std::memset(out + bytes.size(), pad, size - bytes.size());
+  std::copy(bytes.begin(), bytes.end(), out);
+  std::memset(out + bytes.size(), '\0', size - bytes.size());
   return Value::OfBytes(kind, {out, size});
 }
 
@@ -326,8 +326,7 @@ Status RowsReader::ReadString(const ColumnPlan& plan, Value* value) {
     }
     case Coding::kUuid:
     case Coding::kSwappedUuid: {
-      // The log leaves out NUL bytes at the end.
-      *value = Padded(ValueKind::kUuid, bytes, plan.pad_to, '\0');
+      *value = Padded(ValueKind::kUuid, bytes, plan.pad_to);
       if (plan.coding == Coding::kSwappedUuid && value->bytes.size() == plan.pad_to) {
         const std::string_view stored = value->bytes;
         char* const out = arena_.Allocate(plan.pad_to);
@@ -342,13 +341,13 @@ Status RowsReader::ReadString(const ColumnPlan& plan, Value* value) {
       break;
     }
     case Coding::kInet:
-      *value = Padded(ValueKind::kInet, bytes, plan.pad_to, '\0');
+      *value = Padded(ValueKind::kInet, bytes, plan.pad_to);
       break;
     case Coding::kVector:
       *value = Value::OfBytes(ValueKind::kVector, bytes);
       return {};
     default:
-      *value = Padded(ValueKind::kBytes, bytes, plan.pad_to, '\0');
+      *value = Padded(ValueKind::kBytes, bytes, plan.pad_to);
       break;
   }
   if (plan.pad_to > 0 && bytes.size() > plan.pad_to) {

@@ -54,7 +54,8 @@ class RowsReader {
   Status ReadLabels(const ColumnPlan& plan, Value* value);
   Status ApplyDiffs(const ColumnPlan& plan, const Value& before, Value* value);
   Result<std::string_view> Decompress(const ColumnPlan& plan, std::string_view bytes);
-  Value Padded(ValueKind kind, std::string_view bytes, size_t size, char pad);
+  // The log leaves out NUL bytes at the end of what has a fixed size.
+  Value Padded(ValueKind kind, std::string_view bytes, size_t size);
   tl::unexpected<Error> Bad(std::string_view what) const;
 
   EventType type_{};
