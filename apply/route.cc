@@ -182,12 +182,16 @@ void FollowForeignKeys(const std::map<std::string, Route*>& routes) {
 
 }  // namespace
 
+bool RouteRules::Includes(std::string_view table) const {
+  return AnyMatches(include, table) && !AnyMatches(exclude, table);
+}
+
 Result<RouteSet> RouteSet::Make(const std::vector<TableSchema>& tables, const RouteRules& rules) {
   RouteSet set;
   set.rules_ = rules;
   std::map<std::string, Route*> by_name;
   for (const TableSchema& table : tables) {
-    if (!AnyMatches(rules.include, table.name) || AnyMatches(rules.exclude, table.name)) {
+    if (!rules.Includes(table.name)) {
       continue;
     }
     CROSSFADE_ASSIGN(auto route, MakeRoute(table, rules));

@@ -60,6 +60,9 @@ struct RouteRules {
   std::string target_schema = "public";
   std::vector<std::string> include = {"*"};  // table names, * and ? as wildcards
   std::vector<std::string> exclude;
+
+  // Whether a table of that name, if there is one, belongs to the migration.
+  bool Includes(std::string_view table) const;
 };
 
 // All routes of a migration. Immutable; any thread.

@@ -33,6 +33,8 @@ while [ $# -gt 0 ]; do
 done
 
 # Debian's Python, which has the client libraries, whatever else is on the PATH.
+# The same cache serves every clone.
+export CCACHE_BASEDIR=$root CCACHE_NOHASHDIR=1
 python=/usr/bin/python3
 jobs=$(nproc)
 logs=$root/build/test-logs

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <thread>
+#include <utility>
 #include <variant>
 
 #include "core/clock.h"
@@ -22,10 +23,11 @@ constexpr std::chrono::milliseconds kBudgetEvery{200};
 
 }  // namespace
 
-CaptureLoop::CaptureLoop(state::Journal* journal, OpenSource open_source, std::function<bool()> fail_over_budget,
-                         StatusBoard* board)
+CaptureLoop::CaptureLoop(state::Journal* journal, OpenSource open_source, ConcernsUs concerns_us,
+                         std::function<bool()> fail_over_budget, StatusBoard* board)
     : journal_(journal),
       open_source_(std::move(open_source)),
+      concerns_us_(std::move(concerns_us)),
       fail_over_budget_(std::move(fail_over_budget)),
       board_(board) {}
 
@@ -61,11 +63,11 @@ Status CaptureLoop::Session(std::stop_token stop) {
   spdlog::info("capture: following {}", last_.ToString());
   const Status pumped = Pump(source.get(), stop);
   source->Close();
-  if (in_transaction_) {
+  if (std::exchange(writing_, false)) {
     // The rest of it will be read again from its beginning.
     CROSSFADE_TRY(journal_->writer().Rollback(last_));
-    in_transaction_ = false;
   }
+  in_transaction_ = false;
   if (has_unsynced_) {
     CROSSFADE_TRY(SyncGroup(nullptr));
   }
@@ -95,11 +97,12 @@ Status CaptureLoop::Pump(capture::Source* source, std::stop_token stop) {
 Status CaptureLoop::Take(const capture::Event& event) {
   state::JournalWriter& writer = journal_->writer();
   if (const auto* change = std::get_if<Change>(&event)) {
+    CROSSFADE_TRY(BeginWriting());
     return writer.Add(*change);
   }
   if (std::holds_alternative<capture::TransactionBegin>(event)) {
     in_transaction_ = true;
-    return writer.Begin();
+    return {};
   }
   if (const auto* end = std::get_if<capture::TransactionEnd>(&event)) {
     return End(*end);
@@ -112,13 +115,15 @@ Status CaptureLoop::Take(const capture::Event& event) {
       return {};
     }
     last_ = heartbeat->position;
-    if (!has_unsynced_) {
-      has_unsynced_ = true;
-      sync_by_ = After(kGroupWait);
-    }
+    MarkUnsynced();
     return writer.Advance(heartbeat->position);
   }
   const auto& ddl = std::get<capture::SchemaChange>(event);
+  if (!concerns_us_(ddl.table)) {
+    MarkUnsynced();
+    last_ = ddl.position;
+    return writer.Advance(ddl.position);
+  }
   Error error{
       ErrorClass::kData,
       "CF1742",
@@ -135,10 +140,7 @@ Status CaptureLoop::Take(const capture::Event& event) {
 Status CaptureLoop::End(const capture::TransactionEnd& end) {
   state::JournalWriter& writer = journal_->writer();
   in_transaction_ = false;
-  if (!has_unsynced_) {
-    has_unsynced_ = true;
-    sync_by_ = After(kGroupWait);
-  }
+  MarkUnsynced();
   last_ = end.position;
   last_arrival_us_ = end.arrival_time_us;
   // A log with whole seconds says nothing about milliseconds: what just arrived was just committed.
@@ -149,10 +151,14 @@ Status CaptureLoop::End(const capture::TransactionEnd& end) {
   const state::CommitInfo commit{end.position, last_commit_us_, end.arrival_time_us};
   switch (end.outcome) {
     case capture::Outcome::kCommit:
+      CROSSFADE_TRY(BeginWriting());
+      writing_ = false;
       return writer.Commit(commit);
     case capture::Outcome::kRollback:
-      return writer.Rollback(end.position);
+      return std::exchange(writing_, false) ? writer.Rollback(end.position) : writer.Advance(end.position);
     case capture::Outcome::kPrepare:
+      CROSSFADE_TRY(BeginWriting());
+      writing_ = false;
       return writer.Prepare(end.xid, end.position);
     case capture::Outcome::kCommitPrepared:
       return writer.CommitPrepared(end.xid, commit);
@@ -160,6 +166,22 @@ Status CaptureLoop::End(const capture::TransactionEnd& end) {
       return writer.RollbackPrepared(end.xid, end.position);
   }
   return {};
+}
+
+// The journal's transaction begins with its first row: XA COMMIT and XA ROLLBACK have none of their own.
+Status CaptureLoop::BeginWriting() {
+  if (writing_) {
+    return {};
+  }
+  writing_ = true;
+  return journal_->writer().Begin();
+}
+
+void CaptureLoop::MarkUnsynced() {
+  if (!has_unsynced_) {
+    has_unsynced_ = true;
+    sync_by_ = After(kGroupWait);
+  }
 }
 
 Status CaptureLoop::SyncGroup(capture::Source* source) {

@@ -16,10 +16,13 @@ class CaptureLoop {
  public:
   using OpenSource = std::function<Result<std::unique_ptr<capture::Source>>()>;
 
+  // Whether a table of that name, new ones too, belongs to the migration.
+  using ConcernsUs = std::function<bool(const std::string&)>;
+
   // All must outlive it. `fail_over_budget`: true while nothing drains the journal, when a full budget is an error
   // (CF1741) and not a wait.
-  CaptureLoop(state::Journal* journal, OpenSource open_source, std::function<bool()> fail_over_budget,
-              StatusBoard* board);
+  CaptureLoop(state::Journal* journal, OpenSource open_source, ConcernsUs concerns_us,
+              std::function<bool()> fail_over_budget, StatusBoard* board);
 
   // Runs until it is stopped (no error) or meets an error that a retry cannot mend.
   Status Run(std::stop_token stop);
@@ -28,15 +31,19 @@ class CaptureLoop {
   Status Session(std::stop_token stop);
   Status Pump(capture::Source* source, std::stop_token stop);
   Status Take(const capture::Event& event);
+  Status BeginWriting();
+  void MarkUnsynced();
   Status End(const capture::TransactionEnd& end);
   Status SyncGroup(capture::Source* source);
   Status HoldWhileOverBudget(std::stop_token stop);
 
   state::Journal* journal_;
   OpenSource open_source_;
+  ConcernsUs concerns_us_;
   std::function<bool()> fail_over_budget_;
   StatusBoard* board_;
-  bool in_transaction_ = false;
+  bool in_transaction_ = false;  // on the source
+  bool writing_ = false;         // in the journal
   bool has_unsynced_ = false;
   Deadline sync_by_{};
   Deadline check_budget_at_{};

@@ -242,7 +242,9 @@ void Pipeline::StartHeartbeat() {
 void Pipeline::StartCapture() {
   capture_ = std::jthread([this] {
     CaptureLoop loop(
-        journal_.get(), [this] { return source_->OpenSource(schemas_); }, [this] { return copying_.load(); }, board_);
+        journal_.get(), [this] { return source_->OpenSource(schemas_); },
+        [this](const std::string& table) { return routes_.rules().Includes(table); },
+        [this] { return copying_.load(); }, board_);
     if (const Status ran = loop.Run(halt_.get_token()); !ran) {
       Fatal(ran.error());
     }
