@@ -22,7 +22,9 @@ WRITES = {
 }
 # The seams themselves: what is below the functions named above.
 SEAMS = {"state/store.cc", "db/postgres/connection.cc"}
-NEAR = 2  # lines of code between the failpoint and the statement
+# Not durable facts: the status file is rewritten every second, and read only to be shown.
+NOT_DURABLE = {"tools/crossfade/status.cc"}
+NEAR = 3  # lines of code between the failpoint and the statement
 
 FAILPOINT = re.compile(r'CROSSFADE_FAILPOINT\("([^"]+)"\)')
 FUNCTION = re.compile(r"^(?:[\w:<>,&*\[\] ]+\s)?[&*]?(?:\w+::)*(~?\w+)\([^;]*$")
@@ -120,7 +122,7 @@ class File:
 def main():
     problems, durable, owners = [], 0, {}
     for path in sources():
-        if path in SEAMS:
+        if path in SEAMS or path in NOT_DURABLE:
             continue
         file = File(path)
         found, count = file.problems()
