@@ -54,8 +54,8 @@ class Source {
  public:
   virtual ~Source() = default;
 
-  // Starts reading behind `from`. Everything up to `from` must be contained in the server's log: Corrupt (CF1204, naming what
-  // is missing) if the server lost it, Config (CF1203) if the log there was purged.
+  // Starts reading behind `from`. Everything up to `from` must be contained in the server's log: Corrupt (CF1204,
+  // naming what is missing) if the server lost it, Config (CF1203) if the log there was purged.
   virtual Status Open(const Position& from) = 0;
 
   // The next event, or none at the deadline. A transaction may take any number of calls and any size.

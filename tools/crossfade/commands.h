@@ -28,7 +28,6 @@ int Report(const Error& error);
 struct RunOptions {
   std::string config;
   std::optional<std::string> until;  // "caught-up", or a position
-  bool rebuild_journal = false;
   bool take_over = false;
   ConsoleMode console = ConsoleMode::kAuto;
 };

@@ -56,8 +56,6 @@ void AddCommands(CLI::App* app, Options* o) {
       "ended, or later when the command started), a GTID set, or file:offset");
   run->add_flag("--take-over", o->run.take_over,
                 "take over from an owner that seems alive; it will not commit anything more");
-  run->add_flag("--rebuild-journal", o->run.rebuild_journal,
-                "the state directory is lost: make a new journal from the progress kept on the target");
   run->add_flag("--no-progress", o->no_progress, "print no progress");
   run->add_flag("--lines", o->lines, "progress as plain lines, on a terminal too");
 

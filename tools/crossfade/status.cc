@@ -12,6 +12,7 @@
 #include <sstream>
 
 #include "core/clock.h"
+#include "core/failpoint.h"
 
 namespace crossfade::tools {
 
@@ -299,8 +300,11 @@ Status WriteStatusFile(const std::string& state_dir, const StatusReport& report)
   if (fd >= 0) {
     ::close(fd);
   }
-  // Not a durable fact: a reader must only never see half of it.
-  if (!written || std::rename(next.c_str(), path.c_str()) != 0) {
+  CROSSFADE_FAILPOINT("status.replace.before");
+  // A reader must never see half of it.
+  const bool replaced = written && std::rename(next.c_str(), path.c_str()) == 0;
+  CROSSFADE_FAILPOINT("status.replace.after");
+  if (!replaced) {
     return MakeError(ErrorClass::kConfig, "CF1731", kComponent, "cannot write {}: is the disk full?", path);
   }
   return {};
