@@ -77,7 +77,7 @@ TableSchema TableWithId(const std::string& name, const std::vector<Column>& more
 }
 
 void AddReference(TableSchema* child, const std::string& column, const std::string& parent, ReferenceAction on_delete,
-                   ReferenceAction on_update) {
+                  ReferenceAction on_update) {
   ForeignKey key;
   key.name = child->name + "_ibfk_" + std::to_string(child->foreign_keys.size() + 1);
   key.columns = {*child->FindColumn(column)};
@@ -89,7 +89,7 @@ void AddReference(TableSchema* child, const std::string& column, const std::stri
 }
 
 void AddIndex(TableSchema* table, const std::string& name, bool unique, const std::vector<std::string>& columns,
-            uint32_t prefix) {
+              uint32_t prefix) {
   Key key;
   key.name = name;
   key.unique = unique;

@@ -21,10 +21,10 @@ Column VarcharColumn(const std::string& name, uint64_t length, const std::string
 TableSchema TableWithId(const std::string& name, const std::vector<Column>& more);
 // Foreign key of `child` column `column` to `parent` (id).
 void AddReference(TableSchema* child, const std::string& column, const std::string& parent,
-                   ReferenceAction on_delete = ReferenceAction::kNoAction,
-                   ReferenceAction on_update = ReferenceAction::kNoAction);
+                  ReferenceAction on_delete = ReferenceAction::kNoAction,
+                  ReferenceAction on_update = ReferenceAction::kNoAction);
 void AddIndex(TableSchema* table, const std::string& name, bool unique, const std::vector<std::string>& columns,
-            uint32_t prefix = 0);
+              uint32_t prefix = 0);
 
 class TargetTest : public ::testing::Test {
  protected:
