@@ -30,7 +30,6 @@ OPEN = {
     "chunks_are_not_doubled_by_a_crash": "MySQL under others' load: the position of what does not concern us comes late",
     "state_directory_is_lost": "a journal cannot be rebuilt yet",
     "source_used_a_position_again": "a source set back is not told from one at rest",
-    "commit_is_in_the_log_and_not_yet_visible": "semi-synchronous MariaDB: the fix is in, not yet seen to hold",
 }
 
 
