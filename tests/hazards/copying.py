@@ -61,7 +61,7 @@ def parent_and_child_come_back_between_chunks(scene):
     scene.catch_up_and_compare(move)
 
 
-@hazard("H1", "H15")
+@hazard("H1", "H15", quick=False)
 def copy_group_is_read_again_after_a_crash(scene):
     """The program dies between the chunks of a copy group, and the source's rows change before it is back."""
     scene.schema(FAMILY + numbers("alone", "id, v", "i, i", 500))
@@ -164,7 +164,7 @@ def commit_is_in_the_log_and_not_yet_visible(scene):
         scene.catch_up_and_compare(move)
 
 
-@hazard("H9", "H19")
+@hazard("H9", "H19", quick=False)
 def truncate_while_it_is_copied(scene):
     """The state that the readers see has no such rows any more. It may stop, and then goes on when started again; rows that come after
     the TRUNCATE must stay."""
@@ -204,7 +204,7 @@ def table_without_key_changes_while_it_is_copied(scene):
         scene.catch_up_and_compare(move)
 
 
-@hazard("H15", "H16")
+@hazard("H15", "H16", quick=False)
 def chunks_are_not_doubled_by_a_crash(scene):
     """The chunk is committed on the target, its mark in the local ledger is not."""
     scene.schema("CREATE TABLE keyless (a INT, b VARCHAR(10)); CREATE TABLE keyed (id INT PRIMARY KEY, v INT);"

@@ -94,7 +94,7 @@ def trigger_on_the_target(scene):
         expect(scene.on_target("SELECT count(*) FROM audit").strip() == "0", "the trigger fired")
 
 
-@hazard("H20")
+@hazard("H20", quick=False)
 def connections_are_cut_under_load(scene):
     """Sessions on both sides are ended over and over, above all while they commit."""
     move = started(scene, "CREATE TABLE n (id INT AUTO_INCREMENT PRIMARY KEY, v INT NOT NULL); CREATE TABLE keyless (v INT);")
@@ -128,7 +128,7 @@ def connections_are_cut_under_load(scene):
     scene.catch_up_and_compare(move)
 
 
-@hazard("H20")
+@hazard("H20", quick=False)
 def servers_are_killed_under_load(scene):
     """kill -9 of target and source; both come back on the same port."""
     scene.own_source("--sync-binlog=1", "--innodb-flush-log-at-trx-commit=1")
@@ -273,7 +273,7 @@ def log_is_purged_while_we_are_away(scene):
     expect(status in (3, 6) and "purged" in move.log_tail(), "ended with status %d\n%s" % (status, move.log_tail()))
 
 
-@hazard("H24")
+@hazard("H24", quick=False)
 def transaction_larger_than_every_buffer(scene):
     """Its parts reach the journal before its end; a crash in between must not leave half of it."""
     move = started(scene, "CREATE TABLE large (id INT PRIMARY KEY, filler VARCHAR(4000)); CREATE TABLE seed (id INT PRIMARY KEY);"
@@ -313,7 +313,7 @@ def divergence_stops_and_is_repaired_when_asked(scene):
     scene.catch_up_and_compare(move)
 
 
-@hazard("logs")
+@hazard("logs", quick=False)
 def log_rotates_and_source_restarts(scene):
     source = scene.own_source("--max-binlog-size=4096")
     move = started(scene, "CREATE TABLE t (id INT PRIMARY KEY, v VARCHAR(300)); INSERT INTO t VALUES (0, '')")
