@@ -180,6 +180,17 @@ Result<MariaDbGroup> ParseMariaDbGtid(const EventHeader& header, std::string_vie
   if (!in.ok()) {
     return Malformed(header.type, "too short");
   }
+  constexpr uint8_t kGroupCommit = 0x02;
+  if ((group.flags & kGroupCommit) != 0) {
+    in.Skip(8);
+  }
+  if (group.prepared_xa() || group.completed_xa()) {
+    in.Skip(4);
+    const size_t gtrid_bytes = in.U8();
+    const size_t bqual_bytes = in.U8();
+    in.Skip(gtrid_bytes + bqual_bytes);
+  }
+  group.more_flags = in.U8();  // 0 if the event ends before
   return group;
 }
 

@@ -18,12 +18,16 @@ struct MariaDbGroup {
   uint32_t server = 0;
   uint64_t sequence = 0;
   uint8_t flags = 0;
+  uint8_t more_flags = 0;
 
   // One event alone: DDL, or the second half of XA. Otherwise the group ends with a commit, rollback or prepare.
   bool standalone() const { return (flags & 0x01) != 0; }
   bool ddl() const { return (flags & 0x20) != 0; }
   bool prepared_xa() const { return (flags & 0x40) != 0; }
   bool completed_xa() const { return (flags & 0x80) != 0; }
+  // The beginning of a long ALTER TABLE, or the end of one that failed: nothing has changed by it. Its success is
+  // another group with the same statement.
+  bool alters_nothing() const { return (more_flags & 0x02) != 0 || (more_flags & 0x08) != 0; }
 };
 Result<MariaDbGroup> ParseMariaDbGtid(const EventHeader& header, std::string_view body);
 

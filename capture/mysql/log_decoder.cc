@@ -71,8 +71,6 @@ void LogDecoder::BreakGroup() {
   DropGroup();
 }
 
-void LogDecoder::Abandon() { BreakGroup(); }
-
 void LogDecoder::DropGroup() {
   in_group_ = standalone_ = opened_ = begun_ = false;
   mariadb_gtid_.reset();
@@ -366,7 +364,8 @@ Status LogDecoder::OnXaPrepare(const RawEvent& event) {
 }
 
 Status LogDecoder::OnQuery(const RawEvent& event) {
-  CROSSFADE_ASSIGN(const Query query, ParseQuery(event.header.type, event.body, &unpacked_));
+  CROSSFADE_ASSIGN(Query query, ParseQuery(event.header.type, event.body, &unpacked_));
+  query.statement = tracker_.ToUtf8(query.statement, query.client_charset, &converted_);
   Statement statement = Classify(query.statement, query.database, query.sql_mode);
   if (!in_group_) {
     in_group_ = true;  // MySQL or MariaDB without any GTID event
@@ -447,6 +446,9 @@ Status LogDecoder::OnDdl(const Statement& statement, const Query& query) {
     if (concerns == nullptr || captured) {
       concerns = &reference;
     }
+  }
+  if (mariadb_gtid_ && mariadb_gtid_->alters_nothing()) {
+    concerns = nullptr;
   }
   // CREATE TABLE .. SELECT is followed by the rows, in the same group.
   const bool in_transaction = opened_;

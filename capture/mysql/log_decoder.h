@@ -52,12 +52,11 @@ class LogDecoder {
   // A Change borrows until the next call.
   Result<std::optional<Event>> Next();
 
-  // The log was cut off: ends what is open.
-  void Abandon();
-
   // Behind the last whole transaction, or what follows it and does not concern us.
   Position position();
   bool in_transaction() const { return in_group_; }
+  // Next has something to give.
+  bool pending() const { return row_ready_ || reading_ || play_ || in_payload_ || queue_at_ < queue_.size(); }
 
  private:
   // What the rows events of a statement have told so far about its foreign key checks.
@@ -142,6 +141,7 @@ class LogDecoder {
   Payload payload_;
   bool in_payload_ = false;
   std::string unpacked_;
+  std::string converted_;
 
   std::vector<Event> queue_;
   size_t queue_at_ = 0;

@@ -159,6 +159,45 @@ Status CheckFile(Connection& connection, const Position& from) {
   return Lost(from, fmt::format("{} is not there", from.file));
 }
 
+// GTIDs alone do not tell a server from an older copy of itself that has used the same numbers for other transactions.
+// On the server that a position was read from, its place in the log must still be the end of that transaction. What
+// was purged can no longer be asked.
+Status CheckPlace(Connection& connection, const Position& from) {
+  if (from.last.empty() || from.file.empty() || from.server != connection.server().identity) {
+    return {};
+  }
+  const Status there = CheckFile(connection, from);
+  if (!there) {
+    return there.error().code == "CF1203" ? Status() : there;
+  }
+  const std::string changed = fmt::format("the log at {}:{} is not behind {}", from.file, from.offset, from.last);
+  if (connection.server().flavor == Flavor::kMariaDb) {
+    CROSSFADE_ASSIGN(const auto state, connection.Scalar(fmt::format("SELECT BINLOG_GTID_POS({}, {})",
+                                                                     connection.Literal(from.file), from.offset)));
+    CROSSFADE_ASSIGN(const auto wanted, mysql::MariaDbGtidState::Parse(from.set));
+    CROSSFADE_ASSIGN(const auto found, mysql::MariaDbGtidState::Parse(state.value_or("")));
+    return found.ToString() == wanted.ToString() ? Status() : Lost(from, changed);
+  }
+  const auto events = connection.Rows(
+      fmt::format("SHOW BINLOG EVENTS IN {} FROM {} LIMIT 1", connection.Literal(from.file), from.offset));
+  if (!events) {
+    return Lost(from, changed);
+  }
+  if (events->empty() || !(*events)[0].back()) {
+    return {};
+  }
+  const std::string& info = *(*events)[0].back();
+  const size_t begin = info.find("GTID_NEXT= '");
+  const size_t end = info.rfind('\'');
+  constexpr size_t kBefore = 12;
+  if (begin == std::string::npos || end < begin + kBefore) {
+    return {};
+  }
+  const auto next = mysql::MySqlGtidSet::Parse(std::string_view(info).substr(begin + kBefore, end - begin - kBefore));
+  CROSSFADE_ASSIGN(const auto wanted, mysql::MySqlGtidSet::Parse(from.set));
+  return next && wanted.ContainsAll(*next) ? Lost(from, changed) : Status();
+}
+
 std::string DumpByFile(const std::string& file, uint32_t offset, uint32_t server_id) {
   std::string payload;
   ByteWriter out(&payload);
@@ -199,8 +238,8 @@ struct MySqlSource::Reading {
   std::unique_ptr<Connection> charset_connection;
   std::unique_ptr<LogDecoder> decoder;
   std::chrono::steady_clock::time_point last_byte;
-  Position announced;  // by the last event that had a position
-  bool moved = false;  // since then
+  bool moved = false;                          // since the last event that had a position
+  std::chrono::steady_clock::time_point told;  // when that was
 };
 
 MySqlSource::MySqlSource(MySqlSourceOptions options) : options_(std::move(options)) {}
@@ -208,9 +247,8 @@ MySqlSource::MySqlSource(MySqlSourceOptions options) : options_(std::move(option
 MySqlSource::~MySqlSource() { Close(); }
 
 void MySqlSource::Close() {
-  if (reading_ != nullptr && reading_->decoder != nullptr) {
-    left_open_ = left_open_ || reading_->decoder->in_transaction();
-  }
+  left_open_ = left_open_ || open_;
+  open_ = false;
   const std::lock_guard lock(mutex_);
   live_ = nullptr;
   reading_.reset();
@@ -326,6 +364,7 @@ Status MySqlSource::OpenLog(const Position& from) {
   }
   if (by_gtid) {
     CROSSFADE_TRY(flavor == Flavor::kMariaDb ? CheckMariaDbSet(server, from) : CheckMySqlSet(server, from));
+    CROSSFADE_TRY(CheckPlace(server, from));
   } else {
     CROSSFADE_TRY(CheckFile(server, from));
   }
@@ -364,8 +403,7 @@ Status MySqlSource::OpenLog(const Position& from) {
     CROSSFADE_TRY(server.SendCommand(kBinlogDump,
                                      DumpByFile(by_gtid ? "" : from.file, static_cast<uint32_t>(offset), server_id)));
   }
-  reading_->announced = reading_->decoder->position();
-  reading_->last_byte = std::chrono::steady_clock::now();
+  reading_->last_byte = reading_->told = std::chrono::steady_clock::now();
   return {};
 }
 
@@ -388,6 +426,11 @@ Result<std::optional<Event>> MySqlSource::Next(Deadline deadline) {
   if (!event) {
     return Fail(Classified(std::move(event).error()));
   }
+  if (*event && std::holds_alternative<TransactionBegin>(**event)) {
+    open_ = true;
+  } else if (*event && std::holds_alternative<TransactionEnd>(**event)) {
+    open_ = false;
+  }
   return event;
 }
 
@@ -399,15 +442,19 @@ Result<std::optional<Event>> MySqlSource::Read(Deadline deadline) {
     if (event) {
       if (std::holds_alternative<TransactionEnd>(*event) || std::holds_alternative<Heartbeat>(*event)) {
         reading_->moved = false;
+        reading_->told = reading_->last_byte;
       }
       return event;
     }
-    if (!server.HasBuffered()) {
-      if (reading_->moved && !decoder.in_transaction()) {
-        // What was read did not concern us; its position does.
-        reading_->moved = false;
-        return Event(Heartbeat{decoder.position(), WallMicros()});
-      }
+    const bool buffered = server.HasBuffered();
+    const bool overdue = reading_->last_byte - reading_->told > milliseconds(options_.heartbeat_ms);
+    if (reading_->moved && !decoder.in_transaction() && (!buffered || overdue)) {
+      // What was read did not concern us; its position does.
+      reading_->moved = false;
+      reading_->told = reading_->last_byte;
+      return Event(Heartbeat{decoder.position(), WallMicros()});
+    }
+    if (!buffered) {
       const auto silent = reading_->last_byte + milliseconds(options_.silence_ms);
       CROSSFADE_ASSIGN(const bool readable, server.WaitReadable(std::min(deadline, silent)));
       if (!readable) {
@@ -432,7 +479,10 @@ Result<std::optional<Event>> MySqlSource::Read(Deadline deadline) {
   }
 }
 
-bool MySqlSource::HasBuffered() const { return reading_ != nullptr && reading_->connection->HasBuffered(); }
+bool MySqlSource::HasBuffered() const {
+  return reading_ != nullptr && reading_->decoder != nullptr &&
+         (left_open_ || reading_->decoder->pending() || reading_->connection->HasBuffered());
+}
 
 Status MySqlSource::Confirm(const Position& /*position*/) { return {}; }
 

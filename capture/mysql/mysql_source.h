@@ -57,7 +57,8 @@ class MySqlSource : public Source {
 
   MySqlSourceOptions options_;
   std::unique_ptr<Reading> reading_;
-  bool left_open_ = false;  // a transaction was begun when the last session ended
+  bool open_ = false;       // Begin was given, and no end yet
+  bool left_open_ = false;  // so when the last session ended
   std::atomic<bool> interrupted_ = false;
   // Guards against Interrupt while the connections come and go.
   std::mutex mutex_;

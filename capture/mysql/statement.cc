@@ -141,6 +141,7 @@ class Reader {
       : tokens_(text, sql_mode), default_database_(default_database) {}
 
   Statement Read() {
+    SkipSettings();
     if (tokens_.Accept("BEGIN")) {
       return Of(StatementKind::kBegin);
     }
@@ -165,6 +166,22 @@ class Reader {
   }
 
  private:
+  // MariaDB logs SET STATEMENT name = value, .. FOR statement as it was given.
+  void SkipSettings() {
+    while (tokens_.Is("SET")) {
+      Tokens ahead = tokens_;
+      ahead.Advance();
+      if (!ahead.Accept("STATEMENT")) {
+        return;
+      }
+      for (int depth = 0; !ahead.at_end() && (depth > 0 || !ahead.Is("FOR")); ahead.Advance()) {
+        depth += ahead.IsSymbol('(') ? 1 : ahead.IsSymbol(')') ? -1 : 0;
+      }
+      ahead.Accept("FOR");
+      tokens_ = ahead;
+    }
+  }
+
   Statement Of(StatementKind kind) {
     statement_.kind = kind;
     return std::move(statement_);
@@ -269,7 +286,11 @@ class Reader {
     }
     AcceptIfExists();
     ReadTable();
-    // ALTER TABLE a RENAME TO b makes a table, too; RENAME COLUMN, INDEX and KEY do not.
+    if (IsKeysOnly()) {
+      return Of(StatementKind::kOther);
+    }
+    // ALTER TABLE a RENAME TO b makes a table, too; RENAME COLUMN, INDEX and KEY do not. EXCHANGE PARTITION p WITH
+    // TABLE b and CONVERT PARTITION p TO TABLE b name another one.
     int depth = 0;
     while (!tokens_.at_end()) {
       depth += tokens_.IsSymbol('(') ? 1 : tokens_.IsSymbol(')') ? -1 : 0;
@@ -282,9 +303,19 @@ class Reader {
         }
         continue;
       }
+      if (depth == 0 && tokens_.Accept("TABLE")) {
+        ReadTable();
+        continue;
+      }
       tokens_.Advance();
     }
     return Of(StatementKind::kTableDdl);
+  }
+
+  // ALTER TABLE .. DISABLE KEYS, ENABLE KEYS: every dump has them, and nothing changes by them.
+  bool IsKeysOnly() const {
+    Tokens ahead = tokens_;
+    return (ahead.Accept("DISABLE") || ahead.Accept("ENABLE")) && ahead.Accept("KEYS") && ahead.at_end();
   }
 
   Statement ReadDrop() {

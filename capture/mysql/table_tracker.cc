@@ -33,6 +33,20 @@ std::string TableTracker::Folded(std::string_view name) const {
   return folded;
 }
 
+std::string_view TableTracker::ToUtf8(std::string_view text, uint32_t collation, std::string* converted) const {
+  const auto charset = text_.charset_of_collation.find(collation);
+  const bool ascii = std::all_of(text.begin(), text.end(), [](char c) { return static_cast<uint8_t>(c) < 0x80; });
+  if (ascii || charset == text_.charset_of_collation.end()) {
+    return text;
+  }
+  const auto converter = text_.converter(charset->second);
+  converted->clear();
+  if (!converter || (*converter)->passes_through() || !(*converter)->Convert(text, converted)) {
+    return text;
+  }
+  return *converted;
+}
+
 bool TableTracker::IsOurDatabase(std::string_view database) const {
   return database == database_ || (fold_case_ && Folded(database) == database_);
 }

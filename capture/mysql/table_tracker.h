@@ -33,6 +33,9 @@ class TableTracker {
   // Table ids grow without end; old ones are dropped now and then. Not between a table map and its rows.
   void Forget();
 
+  // A statement's text as UTF-8: statements are logged as the client sent them. As it is, if it cannot be told.
+  std::string_view ToUtf8(std::string_view text, uint32_t collation, std::string* converted) const;
+
   bool IsOurDatabase(std::string_view database) const;
   const TableSchema* FindTable(std::string_view database, std::string_view table) const;
 

@@ -236,6 +236,33 @@ TEST_F(DecoderTest, StatementsWithinAGroupOfOneEventEndIt) {
   EXPECT_EQ(Taken(), Lines{"schema change of : DROP DATABASE d"});
 }
 
+// MariaDB's binlog_alter_two_phase: the statement stands in the log when it begins, and again when it is done.
+TEST_F(DecoderTest, OnlyTheEndOfALongAlterCounts) {
+  const auto gtid = [](uint64_t sequence, uint8_t more_flags) {
+    std::string body;
+    ByteWriter out(&body);
+    out.FixedU64(sequence);
+    out.FixedU32(0);
+    out.U8(0x29);
+    out.U8(more_flags);
+    body += std::string(8, '\0');
+    return MakeEvent(EventType::kMariaDbGtid, body);
+  };
+  Feed(gtid(1, 0x02));
+  Feed(QueryEvent("alter table t add x int"));
+  EXPECT_EQ(Taken(), Lines{});
+  Begin();
+  Feed(InsertEvent(1, 1));
+  Feed(Xid());
+  EXPECT_EQ(Taken().size(), 3U);
+  Feed(gtid(3, 0x08));
+  Feed(QueryEvent("alter table t add x int"));
+  EXPECT_EQ(Taken(), Lines{});
+  Feed(gtid(4, 0x04));
+  Feed(QueryEvent("alter table t add x int"));
+  EXPECT_EQ(Taken(), Lines{"schema change of t: alter table t add x int"});
+}
+
 TEST_F(DecoderTest, ChangesLoggedAsStatementsStop) {
   for (const char* statement :
        {"INSERT INTO t VALUES (1)", "update `t` set v = 1", "/* x */ DELETE FROM t", "REPLACE t SET id = 1",

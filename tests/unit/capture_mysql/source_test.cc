@@ -220,6 +220,23 @@ TEST_P(SourceTest, SchemaChangesOfCapturedAndNewTables) {
   }
 }
 
+TEST_P(SourceTest, ReadsStatementsInTheClientsCharacterSet) {
+  Run("CREATE TABLE `tä` (id INT PRIMARY KEY)");
+  const Position from = Head();
+  const auto source = OpenSource(from);
+  Run("SET NAMES latin1");
+  Run("TRUNCATE TABLE `t\xe4`");
+  Run("ALTER TABLE `t\xe4` ADD COLUMN `\xfc` INT");
+  Run("SET NAMES utf8mb4");
+  const Seen seen = ReadUntil(source.get(), Head(), flavor_);
+  ASSERT_FALSE(seen.error) << seen.error->ToString();
+  ASSERT_EQ(seen.transactions.size(), 1U);
+  EXPECT_EQ(seen.transactions[0].changes[0].table, "tä");
+  ASSERT_EQ(seen.schema_changes.size(), 1U);
+  EXPECT_EQ(seen.schema_changes[0].table, "tä");
+  EXPECT_EQ(seen.schema_changes[0].statement, "ALTER TABLE `tä` ADD COLUMN `ü` INT");
+}
+
 TEST_P(SourceTest, StatementsThatDoNotConcernUs) {
   const std::string user = "'capture_" + std::to_string(WallMicros()) + "'@'localhost'";
   const Seen seen = Capture({"CREATE USER " + user,
@@ -276,6 +293,26 @@ TEST_P(SourceTest, StopsAtRowsChangedByAStatement) {
     EXPECT_EQ(seen.error->code, "CF1212") << seen.error->ToString();
     EXPECT_EQ(seen.error->error_class, ErrorClass::kData);
   }
+}
+
+TEST_P(SourceTest, LogsWithAndWithoutChecksums) {
+  const Position from = Head();
+  const auto source = OpenSource(from);
+  Run("INSERT INTO t VALUES (1, 'x')");
+  Run("SET GLOBAL binlog_checksum = NONE");
+  Run("INSERT INTO t VALUES (2, 'x')");
+  const Position middle = Head();
+  Run("INSERT INTO t VALUES (3, 'x')");
+  Run("FLUSH BINARY LOGS");
+  Run("SET GLOBAL binlog_checksum = CRC32");
+  Run("INSERT INTO t VALUES (4, 'x')");
+  const Position head = Head();
+  const Seen seen = ReadUntil(source.get(), head, flavor_);
+  ASSERT_FALSE(seen.error) << seen.error->ToString();
+  EXPECT_EQ(Summaries(seen), (std::vector<std::string>{"insert 1", "insert 2", "insert 3", "insert 4"}));
+  const Seen rest = ReadUntil(OpenSource(middle).get(), head, flavor_);
+  ASSERT_FALSE(rest.error) << rest.error->ToString();
+  EXPECT_EQ(Summaries(rest), (std::vector<std::string>{"insert 3", "insert 4"}));
 }
 
 TEST_P(SourceTest, UncheckedForeignKeys) {
@@ -411,6 +448,29 @@ TEST_P(SourceTest, RefusesPositionsThatAreNotHere) {
   EXPECT_EQ(refused.error().code, "CF1204");
   EXPECT_EQ(refused.error().error_class, ErrorClass::kCorrupt);
   EXPECT_NE(refused.error().message.find(IsMySql() ? "aaaaaaaaaaaa:1-7" : "0-99-1000000000"), std::string::npos);
+}
+
+// A server put back to an older copy that then used the same numbers for other transactions.
+TEST_P(SourceTest, NoticesThatAPlaceInTheLogHoldsSomethingElse) {
+  const Seen seen = Capture({"INSERT INTO t VALUES (1, 'x')", "INSERT INTO t VALUES (2, 'y')"});
+  ASSERT_EQ(seen.transactions.size(), 2U);
+  const Position& first = seen.transactions[0].end.position;
+  const Position& second = seen.transactions[1].end.position;
+  MySqlSource source(SourceOptions());
+  EXPECT_TRUE(source.Open(second).has_value());
+  Position other_bytes = second;
+  other_bytes.offset -= 1;
+  Position other_transaction = second;
+  other_transaction.offset = first.offset;
+  Position beyond = second;
+  beyond.offset += 100000;
+  Position other_file = second;
+  other_file.file = "binlog.999999";
+  for (const Position& position : {other_bytes, other_transaction, beyond, other_file}) {
+    const Status opened = source.Open(position);
+    ASSERT_FALSE(opened.has_value()) << position.ToString();
+    EXPECT_EQ(opened.error().code, "CF1204") << opened.error().ToString();
+  }
 }
 
 TEST_P(SourceTest, InvalidTextNamesItsColumn) {
