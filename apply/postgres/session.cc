@@ -128,6 +128,8 @@ void PgSession::DefineStatements() {
                  {kTextOid, kInt8Oid, kInt8Oid, kTextOid, kInt8Oid, kByteaOid, kInt8Oid, kByteaOid});
   writer_.Define("divergence", kDivergenceSql,
                  {kTextOid, kInt8Oid, kByteaOid, kTextOid, kTextOid, kTextOid, kTextOid, kTextOid, kTextOid, kTextOid});
+  writer_.Define("hash_on", "SET LOCAL enable_hashjoin = on", {});
+  writer_.Define("hash_off", "SET LOCAL enable_hashjoin = off", {});
   writer_.Define("replica", "SET LOCAL session_replication_role = replica", {});
   writer_.Define("origin", "SET LOCAL session_replication_role = origin", {});
 }

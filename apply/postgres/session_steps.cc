@@ -1,6 +1,8 @@
 #include "apply/postgres/session_steps.h"
 
 #include <algorithm>
+#include <functional>
+#include <unordered_set>
 #include <utility>
 
 namespace crossfade::apply {
@@ -10,6 +12,10 @@ namespace {
 // Updates of one step that change different columns become so many statements at most; the rest share one.
 constexpr size_t kMaxColumnGroups = 8;
 constexpr size_t kMaskColumns = 64;
+// From so many rows on, rows without a key are looked for all at once.
+constexpr size_t kManyWholeRows = 8;
+// Parameters of a statement that reads its whole table: the fewer of them the better.
+constexpr uint64_t kScanBytes = 8 << 20;
 
 bool IsKey(const Route& route, uint32_t column) {
   return std::find(route.key.begin(), route.key.end(), column) != route.key.end();
@@ -67,6 +73,27 @@ std::vector<uint32_t> ChangedInAny(const Step& step) {
   return columns;
 }
 
+uint64_t HashImage(const Route& route, std::span<const Value> image) {
+  uint64_t hash = 0;
+  for (const uint32_t column : route.columns) {
+    const Value& value = image[column];
+    const uint64_t of_bytes = std::hash<std::string_view>()(value.bytes);
+    hash = (hash ^ of_bytes ^ value.u ^ static_cast<uint64_t>(value.kind)) * 0x9E3779B97F4A7C15ULL;
+    hash ^= hash >> 29;
+  }
+  return hash;
+}
+
+// Whether a row that one of them makes may be one that another looks for.
+bool Chained(const Step& step) {
+  std::unordered_set<uint64_t> wanted;
+  for (const RowChange& row : step.rows) {
+    wanted.insert(HashImage(*step.route, row.before));
+  }
+  return std::any_of(step.rows.begin(), step.rows.end(),
+                     [&](const RowChange& row) { return wanted.count(HashImage(*step.route, row.after)) != 0; });
+}
+
 // All but the key, and the key too where a row changes it: the row there may be of another time than `before`.
 std::vector<uint32_t> AllToSet(const Step& step) {
   std::vector<uint32_t> columns;
@@ -118,6 +145,9 @@ Status StepWriter::ForgetPrepared() {
 
 Status StepWriter::PlanStep(const Step& step, size_t index) {
   const Route* route = step.route;
+  if (route->identity == RowIdentity::kWholeRow && step.rows.size() >= kManyWholeRows) {
+    return PlanWholeRows(step, index);
+  }
   switch (step.kind) {
     case StepKind::kInsert:
       return AddPart(index, route, Variant::kInsert);
@@ -141,6 +171,21 @@ Status StepWriter::PlanStep(const Step& step, size_t index) {
       parts_.push_back({index, prepared, {}, false});
       return {};
   }
+  return {};
+}
+
+Status StepWriter::PlanWholeRows(const Step& step, size_t index) {
+  const bool deletes = step.kind == StepKind::kDelete || step.kind == StepKind::kDeleteIfThere;
+  const bool updates = step.kind == StepKind::kUpdate || step.kind == StepKind::kUpdateIfThere;
+  const std::vector<uint32_t> columns = updates ? ChangedInAny(step) : std::vector<uint32_t>();
+  if (deletes) {
+    CROSSFADE_TRY(AddPart(index, step.route, Variant::kDeleteWholeRows));
+  } else if (updates && !columns.empty() && !Chained(step)) {
+    CROSSFADE_TRY(AddPart(index, step.route, Variant::kUpdateWholeRows, columns));
+  } else {
+    return AddPart(index, step.route, updates ? Variant::kUpdate : Variant::kInsert, columns);
+  }
+  parts_.back().scans = true;
   return {};
 }
 
@@ -207,6 +252,12 @@ Result<const StepWriter::Prepared*> StepWriter::Find(const Route* route, Variant
     case Variant::kTruncate:
       prepared->statement.sql = table->Truncate({});
       break;
+    case Variant::kUpdateWholeRows:
+      prepared->statement = table->UpdateWholeRows(columns);
+      break;
+    case Variant::kDeleteWholeRows:
+      prepared->statement = table->DeleteWholeRows();
+      break;
   }
   CROSSFADE_TRY(connection_->Prepare(prepared->name, prepared->statement.sql, prepared->statement.types));
   return prepared_.emplace(std::move(key), std::move(prepared)).first->second.get();
@@ -253,6 +304,11 @@ Status StepWriter::QueuePart(const Step& step, const Part& part) {
   if (step.kind == StepKind::kTruncate) {
     return QueueNamed(part.prepared->name, {}, owner);
   }
+  if (part.scans) {
+    CROSSFADE_TRY(QueueDefined("hash_on", {}));
+    CROSSFADE_TRY(QueueArrays(step, part));
+    return QueueDefined("hash_off", {});
+  }
   if (!part.prepared->statement.row_by_row) {
     return QueueArrays(step, part);
   }
@@ -270,11 +326,12 @@ Status StepWriter::QueueArrays(const Step& step, const Part& part) {
     arrays_.resize(wanted.size());
   }
   const size_t count = part.rows.empty() ? step.rows.size() : part.rows.size();
+  const uint64_t most_bytes = part.scans ? std::max(kScanBytes, options_->statement_bytes) : options_->statement_bytes;
   for (size_t next = 0; next < count;) {
     for (size_t p = 0; p < wanted.size(); ++p) {
       arrays_[p].Begin(table.type(wanted[p].column));
     }
-    for (size_t bytes = 0; next < count && bytes < options_->statement_bytes; ++next) {
+    for (size_t bytes = 0; next < count && bytes < most_bytes; ++next) {
       const RowChange& row = step.rows[part.rows.empty() ? next : part.rows[next]];
       bytes = 0;
       for (size_t p = 0; p < wanted.size(); ++p) {

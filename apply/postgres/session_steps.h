@@ -41,7 +41,16 @@ class StepWriter {
   const std::vector<size_t>& owners() const { return owners_; }
 
  private:
-  enum class Variant : uint8_t { kInsert, kUpdate, kDelete, kUpsert, kDeleteByAfter, kTruncate };
+  enum class Variant : uint8_t {
+    kInsert,
+    kUpdate,
+    kDelete,
+    kUpsert,
+    kDeleteByAfter,
+    kTruncate,
+    kUpdateWholeRows,
+    kDeleteWholeRows,
+  };
   struct Prepared {
     std::string name;
     const TableStatements* table = nullptr;
@@ -53,6 +62,7 @@ class StepWriter {
     const Prepared* prepared = nullptr;
     std::vector<uint32_t> rows;  // of the step; empty: all
     bool counted = true;         // its rows count as the step's
+    bool scans = false;          // reads the whole table, once for each statement
   };
 
   Result<const TableStatements*> TableOf(const Route* route);
@@ -62,6 +72,7 @@ class StepWriter {
                  std::vector<uint32_t> rows = {}, bool counted = true);
   Status PlanStep(const Step& step, size_t index);
   Status PlanUpdate(const Step& step, size_t index);
+  Status PlanWholeRows(const Step& step, size_t index);
   Status ForgetPrepared();
   Status SwitchActions(bool on, size_t next_step);
   Status QueuePart(const Step& step, const Part& part);

@@ -20,7 +20,8 @@ void Join(std::string* out, std::string_view separator, std::string_view item) {
   *out += item;
 }
 
-// What is equal when, and only when, two values are stored alike; types without an equality included.
+// What is equal, and can be hashed, when, and only when, two values are stored alike; types without an equality
+// included.
 std::string Canonical(const PgType& type, const std::string& expression) {
   switch (type.encoding) {
     case Encoding::kFloat4:
@@ -30,6 +31,7 @@ std::string Canonical(const PgType& type, const std::string& expression) {
     case Encoding::kFloat4Array:
       return "pg_catalog.array_send(" + expression + ")";
     case Encoding::kText:
+    case Encoding::kBit:
     case Encoding::kJson:
     case Encoding::kJsonb:
       return "(" + expression + ")::text COLLATE \"C\"";
@@ -76,6 +78,7 @@ class TableStatements::Arrays {
   }
 
   std::string Table() const { return "unnest(" + arrays_ + ") AS v(" + names_ + ")"; }
+  std::string NumberedTable() const { return "unnest(" + arrays_ + ") WITH ORDINALITY AS v(" + names_ + ", number)"; }
 
  private:
   const TableStatements& table_;
@@ -224,6 +227,56 @@ RowStatement TableStatements::UpdateWholeRow(std::span<const uint32_t> columns) 
     assignments = fmt::format("{0} = t.{0}", name);
   }
   statement.sql = fmt::format("UPDATE {} AS t SET {} WHERE {}", target_, assignments, place);
+  return statement;
+}
+
+// Two lists of rows in front of a statement: v, what is wanted, and w, the places of rows that are equal to it. Equal
+// rows are numbered on both sides, so that each wanted row gets a place of its own. The hash makes one pass over the
+// table do.
+std::string TableStatements::WholeRowPlaces(const Arrays& arrays) const {
+  std::string wanted;
+  std::string there;
+  std::string equal;
+  for (const uint32_t column : route_->columns) {
+    const std::string left = Canonical(types_[column], "w." + Name(column));
+    const std::string right = Canonical(types_[column], arrays.Find(column, true));
+    Join(&wanted, ", ", right);
+    Join(&there, ", ", left);
+    equal += fmt::format(" AND {} IS NOT DISTINCT FROM {}", left, right);
+  }
+  return fmt::format(
+      "WITH v AS (SELECT v.*, pg_catalog.hash_record_extended(ROW({0}), 0) AS hash, min(v.number) OVER same AS image,"
+      " row_number() OVER (same ORDER BY v.number) AS place FROM {1} WINDOW same AS (PARTITION BY {0})),"
+      " w AS (SELECT v.image, w.ctid AS row, row_number() OVER (PARTITION BY v.image ORDER BY w.ctid) AS place"
+      " FROM v JOIN {2} AS w ON pg_catalog.hash_record_extended(ROW({3}), 0) = v.hash AND {4}{5} WHERE v.place = 1)",
+      wanted, arrays.NumberedTable(), target_, there, TenantMatches("w"), equal);
+}
+
+RowStatement TableStatements::DeleteWholeRows() const {
+  RowStatement statement;
+  Arrays arrays(*this, &statement);
+  for (const uint32_t column : route_->columns) {
+    arrays.Add(column, true);
+  }
+  statement.sql = fmt::format(
+      "{} DELETE FROM {} AS t USING w JOIN v ON v.image = w.image AND v.place = w.place WHERE t.ctid = w.row",
+      WholeRowPlaces(arrays), target_);
+  return statement;
+}
+
+RowStatement TableStatements::UpdateWholeRows(std::span<const uint32_t> columns) const {
+  RowStatement statement;
+  Arrays arrays(*this, &statement);
+  for (const uint32_t column : route_->columns) {
+    arrays.Add(column, true);
+  }
+  std::string assignments;
+  for (const uint32_t column : columns) {
+    Join(&assignments, ", ", fmt::format("{} = {}", Name(column), arrays.Add(column, false)));
+  }
+  statement.sql = fmt::format(
+      "{} UPDATE {} AS t SET {} FROM w JOIN v ON v.image = w.image AND v.place = w.place WHERE t.ctid = w.row",
+      WholeRowPlaces(arrays), target_, assignments);
   return statement;
 }
 

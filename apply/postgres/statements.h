@@ -41,6 +41,10 @@ class TableStatements {
   RowStatement Delete() const;
   // By primary key: insert or overwrite.
   RowStatement Upsert() const;
+  // For tables without a key: many rows at once, each of which takes one of the rows equal to its `before`, in one pass
+  // over the table. No row's `after` may be equal to another's `before`. Wants hash joins.
+  RowStatement DeleteWholeRows() const;
+  RowStatement UpdateWholeRows(std::span<const uint32_t> columns) const;
   // Deletes rows that have the key of `after`: for an upsert where no unique index may stand yet.
   RowStatement DeleteByAfter() const;
   std::string Truncate(std::span<const ChunkRange> ranges) const;
@@ -56,6 +60,7 @@ class TableStatements {
   RowStatement DeleteWholeRow() const;
   RowStatement UpdateWholeRow(std::span<const uint32_t> columns) const;
   std::string WholeRowPlace(RowStatement* statement) const;
+  std::string WholeRowPlaces(const Arrays& arrays) const;
   std::string Name(uint32_t column) const;
   std::string Scalar(uint32_t column, bool before, RowStatement* statement) const;
   std::string KeyMatches(bool before, const Arrays& arrays) const;

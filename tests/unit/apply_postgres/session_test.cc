@@ -292,6 +292,94 @@ TEST_F(PgSessionTest, OfEqualRowsWithoutAKeyOneIsTaken) {
   EXPECT_EQ(Get(session->Commit(BatchOf({too_many.step}))).outcome, Outcome::kRejected);
 }
 
+// Found in one pass over the table, not in one for each.
+TEST_F(PgSessionTest, ManyRowsWithoutAKeyAreFoundTogether) {
+  Sql("INSERT INTO heap SELECT 'acme', i % 1000, CASE WHEN i % 5 = 0 THEN NULL ELSE 'x' || i % 1000 END"
+      " FROM generate_series(0, 49999) i; INSERT INTO heap SELECT 'other', a, b FROM heap");
+  auto session = Open();
+  OwnedStep deletes(route("heap"), StepKind::kDelete);
+  OwnedStep updates(route("heap"), StepKind::kUpdate);
+  const std::string names[] = {"x1", "x2", "x3", "x4"};
+  const auto row = [&](int64_t i) {
+    return std::vector<Cell>{Int(i), i % 5 == 0 ? Cell::Null() : Text(names[i % 5 - 1])};
+  };
+  for (int64_t i = 0; i < 5; ++i) {
+    for (int copy = 0; copy < 20; ++copy) {
+      deletes.Row(row(i), {});
+      updates.Row(row(i), {Int(5000 + copy), row(i)[1]});
+    }
+  }
+  EXPECT_EQ(Get(session->Commit(BatchOf({deletes.step, updates.step}))).outcome, Outcome::kCommitted);
+  EXPECT_EQ(Lines("SELECT tenant_id, a, b, count(*) FROM heap WHERE a < 5 GROUP BY 1, 2, 3 ORDER BY 1, 2"),
+            (Lines_{"acme|0|NULL|10", "acme|1|x1|10", "acme|2|x2|10", "acme|3|x3|10", "acme|4|x4|10", "other|0|NULL|50",
+                    "other|1|x1|50", "other|2|x2|50", "other|3|x3|50", "other|4|x4|50"}));
+  EXPECT_EQ(Value("SELECT count(*), count(DISTINCT a), count(b) FROM heap WHERE a >= 5000"), "100|20|80");
+  EXPECT_EQ(Get(session->Commit(BatchOf({deletes.step}))).outcome, Outcome::kRejected)
+      << "ten are left of twenty wanted";
+
+  // One row's new image is the next one's old one: the order counts.
+  OwnedStep chain(route("heap"), StepKind::kUpdate);
+  Sql("DELETE FROM heap; INSERT INTO heap VALUES ('acme', 0, NULL)");
+  for (int64_t i = 0; i < 20; ++i) {
+    chain.Row({Int(i), Cell::Null()}, {Int(i + 1), Cell::Null()});
+  }
+  EXPECT_EQ(Get(session->Commit(BatchOf({chain.step}))).outcome, Outcome::kCommitted);
+  EXPECT_EQ(Value("SELECT a FROM heap"), "20");
+}
+
+// Types that have no equality, or one that is not that of their stored form.
+TEST_F(PgSessionTest, RowsWithoutAKeyAreComparedAsTheyAreStored) {
+  TableSchema odd = MakeTable("odd", {IntColumn("n")}, {});
+  const auto add = [&](const char* name, ColumnType type) {
+    Column column;
+    column.name = name;
+    column.type = type;
+    column.length = 3;
+    column.precision = 10;
+    column.scale = 2;
+    column.charset = type == ColumnType::kJsonText ? "utf8mb4" : "";
+    odd.columns.push_back(column);
+  };
+  add("f", ColumnType::kDouble);
+  add("j", ColumnType::kJsonText);
+  add("d", ColumnType::kDecimal);
+  add("bits", ColumnType::kBit);
+  add("v", ColumnType::kVector);
+  add("bin", ColumnType::kBlob);
+  std::string columns = "tenant_id text NOT NULL";
+  for (const Column& column : odd.columns) {
+    columns += ", " + column.name + " " + Get(postgres::MapType(column, {})).sql;
+  }
+  Sql("CREATE TABLE odd (" + columns + ")");
+  RouteRules rules;
+  rules.tenancy.value = "acme";
+  const RouteSet routes = Get(RouteSet::Make({odd}, rules));
+  const auto row = [&](int64_t n, double f, std::string_view json) {
+    return std::vector<Cell>{Int(n),
+                             Cell::Double(f),
+                             Cell::OfBytes(ValueKind::kJson, json),
+                             Cell::OfBytes(ValueKind::kDecimal, "1.50"),
+                             Cell::Bits(5),
+                             Cell::OfBytes(ValueKind::kVector, std::string_view("\0\0\x80\x3f", 4)),
+                             Cell::OfBytes(ValueKind::kBytes, std::string_view("\0\xff", 2))};
+  };
+  auto session = Open();
+  for (const int64_t many : {1, 20}) {
+    OwnedStep inserts(routes.Find("odd"), StepKind::kInsert);
+    OwnedStep updates(routes.Find("odd"), StepKind::kUpdate);
+    OwnedStep deletes(routes.Find("odd"), StepKind::kDelete);
+    for (int64_t n = 0; n < many; ++n) {
+      inserts.Row({}, row(n, 0.0, "{\"a\": 1}")).Row({}, row(n, -0.0, "{\"a\":1}"));
+      updates.Row(row(n, -0.0, "{\"a\":1}"), row(n, 2.5, "[]"));
+      deletes.Row(row(n, 0.0, "{\"a\": 1}"), {});
+    }
+    EXPECT_EQ(Get(session->Commit(BatchOf({inserts.step, updates.step, deletes.step}))).outcome, Outcome::kCommitted);
+    EXPECT_EQ(Value("SELECT count(*), min(f), max(j::text), min(bits::text), min(v::text) FROM odd"),
+              std::to_string(many) + "|2.5|[]|101|{1}");
+    Sql("DELETE FROM odd");
+  }
+}
+
 TEST_F(PgSessionTest, TruncateEmptiesThisTenantAndOnlyTheRangesAsked) {
   Sql("INSERT INTO t SELECT 'acme', i, i, NULL FROM generate_series(-5, 5) i");
   auto session = Open();
