@@ -139,6 +139,30 @@ inline Seen ReadUntil(Source* source, const Position& until, mysql::Flavor flavo
   return seen;
 }
 
+// Puts a global setting back when the test ends.
+class WithGlobal {
+ public:
+  WithGlobal(mysql::Connection* connection, std::string name, const std::string& value)
+      : connection_(connection), name_(std::move(name)) {
+    before_ = connection_->Scalar("SELECT @@GLOBAL." + name_).value().value();
+    Set(value);
+    EXPECT_TRUE(connection_->Execute("FLUSH BINARY LOGS").has_value());
+  }
+  ~WithGlobal() { Set(before_); }
+  WithGlobal(const WithGlobal&) = delete;
+  WithGlobal& operator=(const WithGlobal&) = delete;
+
+ private:
+  void Set(const std::string& value) {
+    const bool number = value.find_first_not_of("0123456789") == std::string::npos && !value.empty();
+    EXPECT_TRUE(connection_->Execute("SET GLOBAL " + name_ + " = " + (number ? value : "'" + value + "'")).has_value());
+  }
+
+  mysql::Connection* connection_;
+  std::string name_;
+  std::string before_;
+};
+
 // One database of its own on the server.
 class ServerTest : public ::testing::Test {
  protected:

@@ -406,7 +406,8 @@ TEST_P(SourceTest, KilledSessionIsReconnectAndTheOpenTransactionIsRolledBack) {
       connection_->Rows("SELECT id FROM information_schema.processlist WHERE command LIKE 'Binlog%'");
   ASSERT_TRUE(processes.has_value() && !processes->empty());
   for (const auto& row : *processes) {
-    Run("KILL " + *row[0]);
+    const Status killed = connection_->Execute("KILL " + *row[0]);  // an earlier test's may end by itself meanwhile
+    EXPECT_TRUE(killed || killed.error().server_code == "1094");
   }
   std::optional<Error> error;
   const Deadline deadline = After(std::chrono::seconds(5));
@@ -474,6 +475,7 @@ TEST_P(SourceTest, NoticesThatAPlaceInTheLogHoldsSomethingElse) {
 }
 
 TEST_P(SourceTest, InvalidTextNamesItsColumn) {
+  const WithGlobal least(connection_.get(), "binlog_row_metadata", IsMySql() ? "MINIMAL" : "NO_LOG");
   Run("CREATE TABLE b (id INT PRIMARY KEY, v VARBINARY(20))");
   MySqlSourceOptions options = SourceOptions();
   for (TableSchema& table : options.tables) {

@@ -28,30 +28,6 @@ class MySqlSpecialsTest : public ServerTest {
   }
 };
 
-// Puts a global setting back when the test ends.
-class WithGlobal {
- public:
-  WithGlobal(mysql::Connection* connection, std::string name, const std::string& value)
-      : connection_(connection), name_(std::move(name)) {
-    before_ = connection_->Scalar("SELECT @@GLOBAL." + name_).value().value();
-    Set(value);
-    EXPECT_TRUE(connection_->Execute("FLUSH BINARY LOGS").has_value());
-  }
-  ~WithGlobal() { Set(before_); }
-  WithGlobal(const WithGlobal&) = delete;
-  WithGlobal& operator=(const WithGlobal&) = delete;
-
- private:
-  void Set(const std::string& value) {
-    const bool number = value.find_first_not_of("0123456789") == std::string::npos && !value.empty();
-    EXPECT_TRUE(connection_->Execute("SET GLOBAL " + name_ + " = " + (number ? value : "'" + value + "'")).has_value());
-  }
-
-  mysql::Connection* connection_;
-  std::string name_;
-  std::string before_;
-};
-
 constexpr const char* kAllSorts =
     "CREATE TABLE s (id INT UNSIGNED PRIMARY KEY, a TINYINT, b VARCHAR(20) CHARACTER SET latin1, c TEXT, "
     "d ENUM('x','é') CHARACTER SET latin1, e SET('p','q'), f DECIMAL(10,2), g DOUBLE, h YEAR, i BIT(3), j JSON, "

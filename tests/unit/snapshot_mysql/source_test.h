@@ -74,10 +74,17 @@ class SourceTest : public mysql::ServerTest {
     return rows;
   }
 
-  // How many transactions a position holds, where all come from this server.
-  static uint64_t CountTransactions(const Position& position) {
-    const size_t at = position.set.find_last_of(":-");
-    return at == std::string::npos ? 0 : std::stoull(position.set.substr(at + 1));
+  // The last number that the server itself gave out: "<uuid>:1-N" before any tag, or "<domain>-<server>-N".
+  uint64_t CountTransactions(const Position& position) const {
+    const std::string own = mariadb() ? ",0-" : "," + connection_->server().identity + ":";
+    const std::string set = "," + position.set;
+    const size_t at = set.find(own);
+    if (at == std::string::npos) {
+      return 0;
+    }
+    const size_t from = at + own.size();
+    const std::string interval = set.substr(from, set.find_first_of(",:", from) - from);
+    return std::stoull(interval.substr(interval.rfind('-') + 1));
   }
 
   mysql::ConnectionOptions root_;
