@@ -66,6 +66,7 @@ def copy_group_is_read_again_after_a_crash(scene):
     """The program dies between the chunks of a copy group, and the source's rows change before it is back."""
     scene.schema(FAMILY + numbers("alone", "id, v", "i, i", 500))
     for hit in (1, 2, 3):
+        scene.new_target_database()
         move = scene.migration(tenant="t%d" % hit, **CHUNKED)
         move.start(failpoints="chunk.commit.after=crash@%d" % hit)
         expect(move.wait(60) == 85, "did not die at the failpoint\n" + move.log_tail())
@@ -124,6 +125,7 @@ def child_and_parent_are_born_between_chunks(scene):
     scene.schema("CREATE TABLE b_parent (id INT PRIMARY KEY); CREATE TABLE a_child (id INT PRIMARY KEY, pid INT, FOREIGN KEY (pid)"
                  " REFERENCES b_parent (id));" + numbers("b_parent", "id", "i", 300) + numbers("a_child", "id, pid", "i, i", 300))
     for point in ("chunk.commit.before", "chunk.commit.after"):
+        scene.new_target_database()
         move = scene.migration(tenant=point, **CHUNKED)
 
         def act():

@@ -46,6 +46,8 @@ class Scene:
         self.moves = []
         self.databases = []
         self.own_servers = []
+        self.target_database = self.database
+        self.target_databases = [self.database]
         target.create_database(self.database)
 
     def spell(self, script):
@@ -56,6 +58,12 @@ class Scene:
         self.source = self.run.start(servers.source_server(self.engine, *options, **settings))
         self.own_servers.append(self.source)
         return self.source
+
+    def new_target_database(self):
+        """What follows goes into an empty database of the same target."""
+        self.target_databases.append("%s_%d" % (self.database, len(self.target_databases)))
+        self.target_database = self.target_databases[-1]
+        self.target.create_database(self.target_database)
 
     def own_target(self, *options):
         self.target = self.run.start(servers.Postgres(*options))
@@ -74,20 +82,20 @@ class Scene:
         return self.source.client(self.spell(script), database or self.database)
 
     def on_target(self, script):
-        return self.target.client(script, self.database)
+        return self.target.client(script, self.target_database)
 
     def migration(self, tenant="acme", database=None, user=None, **settings):
         settings = {key.replace("__", "."): value for key, value in settings.items()}
         settings.setdefault("target.takeover_grace_ms", 1000)
         move = migration.Migration(self.run, "%s-%d" % (self.database.replace("_", "-"), len(self.moves)), self.source,
-                                   database or self.database, self.target, self.database, tenant=tenant, settings=settings, user=user)
+                                   database or self.database, self.target, self.target_database, tenant=tenant, settings=settings, user=user)
         move.tenant = tenant
         self.moves.append(move)
         return move
 
     def compare(self, move, **options):
         column = {"tenant_column": "tenant_id", "tenant_value": move.tenant} if move.tenant else {}
-        report = compare.Comparison(self.source, move.database, self.target, self.database, directory=self.run.directory,
+        report = compare.Comparison(self.source, move.database, self.target, move.target_database, directory=self.run.directory,
                                     **column, **options).run()
         expect(report.equal, "source and target differ: %s" % report)
         return report
@@ -124,7 +132,8 @@ class Scene:
         if good and not self.own_servers:
             for database in self.databases:
                 self.source.client("DROP DATABASE " + database)
-            self.target.client("DROP DATABASE %s WITH (FORCE)" % self.database)
+            for database in self.target_databases:
+                self.target.client("DROP DATABASE %s WITH (FORCE)" % database)
 
 
 def wait_until(condition, message, timeout_s=30):
