@@ -323,7 +323,7 @@ Status Applier::Tolerate(const CommitResult& result, const std::vector<size_t>& 
   const std::string reason = result.error ? result.error->message : fmt::format("{} rows were there", result.affected);
   if (result.step >= changes.size()) {
     const Seq seq = builder_.transactions()[transaction].seq;
-    auto error = MakeError(ErrorClass::kData, "CF1551", kComponent,
+    auto error = MakeError(ErrorClass::kData, "CF1574", kComponent,
                            "Seq {}: the target refused to commit the transaction: {}", seq.value, reason);
     error.value().server_code = result.error ? result.error->server_code : "";
     return error;

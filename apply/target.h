@@ -188,6 +188,14 @@ class Target {
   // is no time at which apply could pass a chunk's window without them.
   virtual Result<bool> KeysStand(const RouteSet& routes) = 0;
   virtual Status BuildSchema(const RouteSet& routes, SchemaStage stage, std::stop_token stop) = 0;
+  // Whether something on the target would act on rows that are applied.
+  virtual Result<std::vector<Finding>> FindTriggers(const RouteSet& routes) = 0;
+
+  // A chunked copy that cannot be loaded under standing keys goes into tables of its own first: routes with this target
+  // schema. When all windows are closed its rows move over, once and in one transaction, and the tables are dropped.
+  virtual std::string StagingSchema() const = 0;
+  virtual Status MoveStaged(const RouteSet& staged, const RouteSet& routes, std::stop_token stop) = 0;
+  virtual Status DropStaging() = 0;
 
   virtual Result<std::unique_ptr<ChunkLoader>> OpenLoader() = 0;
   virtual Result<std::unique_ptr<ApplySession>> OpenSession(uint32_t worker) = 0;

@@ -11,7 +11,9 @@
 #include "apply/postgres/schema_compare.h"
 #include "apply/postgres/schema_plan.h"
 #include "apply/postgres/session.h"
+#include "apply/postgres/staging.h"
 #include "apply/postgres/standing_keys.h"
+#include "apply/postgres/triggers.h"
 #include "core/failpoint.h"
 
 namespace crossfade::apply {
@@ -69,6 +71,10 @@ class PgTarget : public Target {
   Result<std::vector<Finding>> PlanSchema(const RouteSet& routes) override;
   Result<bool> KeysStand(const RouteSet& routes) override;
   Status BuildSchema(const RouteSet& routes, SchemaStage stage, std::stop_token stop) override;
+  Result<std::vector<Finding>> FindTriggers(const RouteSet& routes) override;
+  std::string StagingSchema() const override { return StagingSchemaOf(options_.migration); }
+  Status MoveStaged(const RouteSet& staged, const RouteSet& routes, std::stop_token stop) override;
+  Status DropStaging() override;
   Result<std::unique_ptr<ChunkLoader>> OpenLoader() override;
   Result<std::unique_ptr<ApplySession>> OpenSession(uint32_t worker) override;
   Status ClearTable(const Route& route) override;
@@ -219,6 +225,8 @@ Result<std::vector<Finding>> PgTarget::PlanSchema(const RouteSet& routes) {
   }
   CROSSFADE_ASSIGN(const std::vector<Finding> copies, FindCopiesUnderWay(connection.get(), plan, options_.migration));
   plan.findings.insert(plan.findings.end(), copies.begin(), copies.end());
+  CROSSFADE_ASSIGN(const std::vector<Finding> triggers, FindTriggersOn(connection.get(), plan));
+  plan.findings.insert(plan.findings.end(), triggers.begin(), triggers.end());
   return std::move(plan.findings);
 }
 
@@ -234,6 +242,26 @@ Status PgTarget::BuildSchema(const RouteSet& routes, SchemaStage stage, std::sto
   CROSSFADE_ASSIGN(const SchemaPlan plan, Plan(routes, *connection));
   CROSSFADE_TRY(connection->LockDdl(options_.lock_timeout_ms));
   return BuildStage(connection.get(), plan, {fence, options_.tenancy, options_.extra_columns}, stage, std::move(stop));
+}
+
+Result<std::vector<Finding>> PgTarget::FindTriggers(const RouteSet& routes) {
+  CROSSFADE_ASSIGN(auto connection, OpenSchema());
+  CROSSFADE_ASSIGN(const SchemaPlan plan, Plan(routes, *connection));
+  return FindTriggersOn(connection.get(), plan);
+}
+
+Status PgTarget::MoveStaged(const RouteSet& staged, const RouteSet& routes, std::stop_token stop) {
+  CROSSFADE_ASSIGN(const Fence fence, CurrentFence());
+  CROSSFADE_ASSIGN(auto connection, OpenSchema());
+  CROSSFADE_ASSIGN(const SchemaPlan from, Plan(staged, *connection));
+  CROSSFADE_ASSIGN(const SchemaPlan to, Plan(routes, *connection));
+  return MoveStagedRows(connection.get(), from, to, {fence, options_.tenancy, options_.extra_columns}, std::move(stop));
+}
+
+Status PgTarget::DropStaging() {
+  CROSSFADE_ASSIGN(const Fence fence, CurrentFence());
+  CROSSFADE_ASSIGN(auto connection, OpenSchema());
+  return DropStagingSchema(connection.get(), fence);
 }
 
 Result<std::unique_ptr<ChunkLoader>> PgTarget::OpenLoader() {
@@ -282,6 +310,7 @@ Status PgTarget::Abort(const RouteSet& routes) {
   CROSSFADE_ASSIGN(auto connection, OpenSchema());
   CROSSFADE_ASSIGN(const SchemaPlan plan, Plan(routes, *connection));
   CROSSFADE_TRY(connection->LockDdl(options_.lock_timeout_ms));
+  CROSSFADE_TRY(DropStagingSchema(connection.get(), fence));
   CROSSFADE_TRY(RemoveMigration(connection.get(), plan, {fence, options_.tenancy, options_.extra_columns}));
   epoch_ = 0;
   return {};

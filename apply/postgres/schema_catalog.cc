@@ -197,6 +197,7 @@ Result<std::unique_ptr<SchemaConnection>> SchemaConnection::Open(const postgres:
     setup.exec(
         "SET client_min_messages = error; SET search_path = pg_catalog; SET statement_timeout = 0;"
         " SET lock_timeout = 0; SET standard_conforming_strings = on; SET TimeZone = 'UTC'; SET DateStyle = 'ISO, MDY';"
+        " SET crossfade.applying = 'on';"
         " SELECT set_config('client_connection_check_interval', '10s', false)");
     return std::unique_ptr<SchemaConnection>(new SchemaConnection(std::move(state)));
   });

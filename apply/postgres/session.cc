@@ -167,7 +167,7 @@ Status PgSession::MakeProgressRow() {
   CROSSFADE_FAILPOINT("apply.progress_row.after");
   if (journal && !journal->empty() && *journal != options_.journal_id) {
     auto error =
-        MakeError(ErrorClass::kCorrupt, "CF1541", kComponent,
+        MakeError(ErrorClass::kCorrupt, "CF1571", kComponent,
                   "the target's progress belongs to journal {}, this is journal {}", *journal, options_.journal_id);
     error.value().object = options_.migration;
     return error;
@@ -190,14 +190,14 @@ Status PgSession::Begin(const Progress& progress) {
 
 Result<CommitResult> PgSession::Write(const std::vector<Step>& steps) {
   if (!open_) {
-    return MakeError(ErrorClass::kCorrupt, "CF1542", kComponent, "a piece was written outside of a transaction");
+    return MakeError(ErrorClass::kCorrupt, "CF1572", kComponent, "a piece was written outside of a transaction");
   }
   return Run(nullptr, steps, {});
 }
 
 Result<CommitResult> PgSession::Finish(const std::vector<Divergence>& divergences) {
   if (!open_) {
-    return MakeError(ErrorClass::kCorrupt, "CF1542", kComponent, "no transaction is open to be finished");
+    return MakeError(ErrorClass::kCorrupt, "CF1572", kComponent, "no transaction is open to be finished");
   }
   if (!divergences.empty()) {
     CROSSFADE_ASSIGN(CommitResult result, Run(nullptr, {}, divergences));
@@ -329,7 +329,7 @@ Result<CommitResult> PgSession::Failed(Error error, size_t statement) {
 
 Error PgSession::NoRight(Error error) const {
   error.error_class = ErrorClass::kConfig;
-  error.code = "CF1540";
+  error.code = "CF1570";
   error.component = kComponent;
   error.message =
       "changes made with foreign_key_checks = 0, or a TRUNCATE, must be applied without the target's "
@@ -406,7 +406,7 @@ Result<std::vector<Progress::Applied>> DecodeAbove(std::string_view bytes) {
     above.push_back(std::move(applied));
   }
   if (!reader.ok() || !reader.at_end() || version != kAboveVersion) {
-    return MakeError(ErrorClass::kCorrupt, "CF1543", kComponent,
+    return MakeError(ErrorClass::kCorrupt, "CF1573", kComponent,
                      "the target's list of applied transactions cannot be read (version {}, {} bytes)", version,
                      bytes.size());
   }

@@ -13,6 +13,17 @@ std::string Quoted(std::string_view name) { return postgres::Connection::Identif
 
 }  // namespace
 
+Error NoRightToSwitchOff(const std::string& object) {
+  return Error{ErrorClass::kConfig,
+               "CF1554",
+               std::string(kComponent),
+               "the account may not write rows without firing foreign keys, and those of the tables stand already",
+               "42501",
+               object,
+               "no right to set session_replication_role",
+               "GRANT SET ON PARAMETER session_replication_role TO the account (PostgreSQL 15), as a superuser"};
+}
+
 Status SwitchOffForeignKeys(postgres::Connection* connection, const std::string& schema, const std::string& table) {
   CROSSFADE_ASSIGN(const postgres::ResultSet keys,
                    connection->Query("SELECT 1 FROM pg_catalog.pg_constraint WHERE contype = 'f'"
@@ -23,15 +34,7 @@ Status SwitchOffForeignKeys(postgres::Connection* connection, const std::string&
   }
   const auto set = connection->Execute("SET LOCAL session_replication_role = replica");
   if (!set && set.error().server_code == "42501") {
-    Error error{ErrorClass::kConfig,
-                "CF1554",
-                std::string(kComponent),
-                "the account may not write rows without firing foreign keys, and those of this table stand already",
-                "42501",
-                schema + "." + table,
-                "no right to set session_replication_role",
-                "GRANT SET ON PARAMETER session_replication_role TO the account (PostgreSQL 15), as a superuser"};
-    return Fail(std::move(error));
+    return Fail(NoRightToSwitchOff(schema + "." + table));
   }
   CROSSFADE_TRY(set);
   return {};

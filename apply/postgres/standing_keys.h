@@ -16,6 +16,8 @@ namespace crossfade::apply {
 // the transaction's end (self references and cycles cannot be loaded in pieces otherwise); FindOrphans makes up for it.
 // Config CF1554 if the account may not do that.
 Status SwitchOffForeignKeys(postgres::Connection* connection, const std::string& schema, const std::string& table);
+// That error.
+Error NoRightToSwitchOff(const std::string& object);
 
 // Whether any foreign key or unique secondary key stands on the tables of a plan.
 Result<bool> KeysStand(SchemaConnection* connection, const SchemaPlan& plan);

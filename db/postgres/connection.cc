@@ -26,6 +26,7 @@ using PgResult = std::unique_ptr<PGresult, FreeResult>;
 // watches its client's socket ends the statement, and frees the locks, of a client that died.
 constexpr const char* kSessionSetup =
     "SET client_encoding = 'UTF8'; SET TimeZone = 'UTC'; SET DateStyle = 'ISO, MDY'; SET IntervalStyle = 'postgres';"
+    " SET crossfade.applying = 'on';"
     " SET standard_conforming_strings = on; SET lock_timeout = 0; SET statement_timeout = 0;"
     " SET idle_in_transaction_session_timeout = 0; SET extra_float_digits = 3; SET bytea_output = 'hex';"
     " SET default_transaction_isolation = 'read committed'; SET default_transaction_deferrable = off; SET jit = off;"

@@ -2,6 +2,7 @@
 
 import os
 import random
+import re
 import shutil
 import signal
 import subprocess
@@ -78,20 +79,29 @@ def triggers_of_the_source_count_once(scene):
 
 @hazard("H11")
 def trigger_on_the_target(scene):
-    """It must not fire for applied rows; refusing to go on with it there is right as well."""
+    """It must not fire for applied rows: refused, until it is disabled, or made so that it lets our rows pass."""
     move = started(scene, "CREATE TABLE t (id INT PRIMARY KEY, v INT); CREATE TABLE audit (id INT PRIMARY KEY); INSERT INTO t VALUES (1, 1)")
     move.wait_applied()
     move.stop()
+    make = "CREATE TRIGGER fires AFTER INSERT ON t FOR EACH ROW %s EXECUTE FUNCTION fire();"
     scene.on_target("CREATE FUNCTION fire() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN INSERT INTO audit (tenant_id, id) VALUES ('acme', NEW.id);"
-                    " RETURN NEW; END $$; CREATE TRIGGER fires AFTER INSERT ON t FOR EACH ROW EXECUTE FUNCTION fire();")
+                    " RETURN NEW; END $$; " + make % "")
     scene.sql("INSERT INTO t VALUES (2, 2)")
     move.start()
-    wait_until(lambda: move.process.poll() is not None or scene.on_target("SELECT count(*) FROM t").strip() == "2", "neither applied nor refused")
-    if move.process.poll() is None:
-        scene.catch_up_and_compare(move)
-    else:
-        expect(move.process.returncode in (1, 3, 4, 5) and "trigger" in move.log_tail(), move.log_tail())
-        expect(scene.on_target("SELECT count(*) FROM audit").strip() == "0", "the trigger fired")
+    scene.expect_exit(move, 1, "CF1560.*trigger fires")
+    expect(scene.on_target("SELECT count(*) FROM audit").strip() == "0", "the trigger fired")
+    code, out, _ = move.command("check")
+    expect(code == 1 and "CF1560" in out, "check does not name the trigger: %d\n%s" % (code, out))
+    fix = re.search(r"WHEN \(.*?'on'\)", out)
+    expect(fix, out)
+    scene.on_target("DROP TRIGGER fires ON t; " + make % fix.group(0))
+    move.start()
+    move.wait_applied()
+    scene.on_target("INSERT INTO t (tenant_id, id, v) VALUES ('other', 7, 7)")
+    expect(scene.on_target("SELECT id FROM audit").split() == ["7"], "the trigger does not fire for its own application")
+    scene.on_target("DELETE FROM audit; DROP TRIGGER fires ON t; " + make % "" + "ALTER TABLE t DISABLE TRIGGER fires")
+    scene.sql("INSERT INTO t VALUES (3, 3)")
+    scene.catch_up_and_compare(move)
 
 
 @hazard("H20", quick=False)

@@ -6,8 +6,8 @@ import time
 import certificates
 import compare
 import servers
-from copying import FAMILY, numbers
-from stage import Background, expect, hazard
+from copying import CHUNKED, FAMILY, numbers
+from stage import Background, expect, hazard, wait_until
 
 SHARED = """
 CREATE TABLE node (id INT PRIMARY KEY, up INT, v INT, FOREIGN KEY (up) REFERENCES node (id) ON DELETE CASCADE);
@@ -69,6 +69,53 @@ def second_tenant_crashes_while_it_is_copied(scene):
         other.run_until_caught_up()
         scene.compare(other)
         scene.compare(first)
+
+
+@hazard("H7", "H1", "H3", "H15")
+def second_tenant_comes_chunked(scene):
+    """Without one state to load, its chunks go by staging tables; it dies at every few commits of the schema's steps."""
+    second = scene.database + "_2"
+    rows = numbers("code", "id, c", "i + 10, CONCAT('c', i)", 400) + "CREATE TABLE keyless (a INT); INSERT INTO keyless VALUES (1), (1), (2);"
+    scene.schema(FAMILY + SHARED + rows)
+    scene.schema(FAMILY + SHARED + rows, second)
+    first = scene.migration(tenant="first")
+    first.start()
+    first.wait_phase("following")
+    cursor = scene.source.connect(second, autocommit=True).cursor()
+    step = {"n": 0}
+
+    def write():
+        step["n"] += 1
+        n = step["n"]
+        for statement in ("UPDATE code SET c = 'away' WHERE id = %d" % (11 + n % 400), "UPDATE code SET c = 'c%d' WHERE id = %d" % (n % 400 + 1, 11 + (n * 7) % 400),
+                          "UPDATE code SET c = CONCAT('b', id) WHERE c = 'away'", "DELETE FROM parent WHERE id = 2", "INSERT INTO parent VALUES (2, 'again')",
+                          "INSERT INTO child VALUES (%d, 2, '')" % (100 + n), "INSERT INTO keyless VALUES (%d)" % (n % 5), "UPDATE node SET v = v + 1",
+                          "DELETE FROM node WHERE id = 2", "INSERT INTO node VALUES (2, 1, 5)", "INSERT INTO node VALUES (4, 2, 5)"):
+            try:
+                cursor.execute(statement)
+            except Exception as error:
+                expect(error.args[0] == 1062, str(error))  # a unique value that another row has just now
+
+    other = scene.migration(tenant="second", database=second, **CHUNKED)
+    with Background(write, 0.005):
+        for attempt in range(60):
+            other.start(failpoints="schema.commit.%s=crash@%d" % ("after" if attempt % 2 else "before", 4 + 3 * attempt))
+            wait_until(lambda: other.process.poll() is not None or (other.status() or {}).get("phase") == "following", "neither died nor followed", 60)
+            if other.process.poll() is None:
+                break
+            expect(other.process.returncode == 85, other.log_tail())
+        expect(attempt > 3, "it did not die often enough to show anything")
+    expect("staging" in other.log_tail(1 << 24), "no staging tables were used")
+    expect(scene.on_target("SELECT count(*) FROM pg_namespace WHERE nspname LIKE 'crossfade_staging%'").strip() == "0", "staging tables are left")
+    scene.catch_up_and_compare(other)
+    scene.catch_up_and_compare(first)
+    third = scene.migration(tenant="third", database=second, **CHUNKED)
+    third.start(failpoints="chunk.commit.after=crash@3")
+    expect(third.wait(60) == 85, "did not die at the failpoint\n" + third.log_tail())
+    code, out, err = third.command("abort", "--yes")
+    expect(code == 0, "abort ended with status %d\n%s%s" % (code, out, err))
+    expect(scene.on_target("SELECT count(*) FROM pg_namespace WHERE nspname LIKE 'crossfade_staging%'").strip() == "0", "abort left staging tables")
+    scene.compare(first)
 
 
 @hazard("tenants")

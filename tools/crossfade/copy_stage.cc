@@ -55,8 +55,7 @@ Status Pipeline::Copy() {
   board_->SetPhase(Phase::kCopying);
   CROSSFADE_TRY(Retry("tables", [this] { return BuildStage(apply::SchemaStage::kTables, "tables"); }));
   CROSSFADE_TRY(Retry("copy", [this] { return CopyOnce(); }));
-  CROSSFADE_TRY(Retry("copy", [this] { return target_->SetFact("copied"); }));
-  target_state_.facts.emplace_back("copied");
+  CROSSFADE_TRY(Retry("copy", [this] { return AddFact("copied"); }));
   if (goal_.caught_up) {
     CROSSFADE_ASSIGN(goal_.position, source_->Head());
   }
@@ -79,13 +78,61 @@ Status Pipeline::ClearUnfinished(const snapshot::CopyPlan& plan, std::vector<Chu
   return {};
 }
 
+Result<std::optional<snapshot::ConsistentReaders>> Pipeline::OpenReaders(snapshot::SnapshotSource* snapshots) {
+  if (config_.snapshot.mode != "consistent" || HasFact("staged")) {
+    return std::nullopt;
+  }
+  auto readers = snapshots->OpenConsistent(static_cast<uint32_t>(config_.snapshot.readers));
+  if (readers) {
+    return std::move(*readers);
+  }
+  if (readers.error().code != "CF1601") {
+    return Fail(std::move(readers).error());
+  }
+  spdlog::warn("copy: {}; the copy is chunked instead", readers.error().ToString());
+  return std::nullopt;
+}
+
+// A chunked copy is of many states, and apply could not pass its windows under keys that stand: rows may lack their
+// parents meanwhile, and unique values be there twice.
+Status Pipeline::EnterStaging(std::vector<ChunkMark>* done) {
+  if (!HasFact("staged")) {
+    spdlog::info("copy: other tenants' keys stand on the tables, so the chunks go into staging tables ({}) first",
+                 target_->StagingSchema());
+    if (!done->empty()) {
+      for (const auto& route : routes_.routes()) {
+        CROSSFADE_TRY(target_->ClearTable(*route));
+      }
+      done->clear();
+    }
+    CROSSFADE_TRY(AddFact("staged"));
+  }
+  return BuildStage(apply::SchemaStage::kTables, "staging_tables");
+}
+
+Status Pipeline::LeaveStaging() {
+  if (!HasFact("staged")) {
+    return {};
+  }
+  if (!HasFact("moved")) {
+    spdlog::info("copy: the staging tables are of one state now, and move over");
+    CROSSFADE_TRY(target_->MoveStaged(staged_routes_, routes_, halt_.get_token()));
+    target_state_.facts.emplace_back("moved");
+  }
+  return target_->DropStaging();
+}
+
 Status Pipeline::CopyOnce() {
   CROSSFADE_ASSIGN(apply::TargetState state, target_->ReadState());
+  CROSSFADE_TRY(RefuseTriggers());
   CROSSFADE_ASSIGN(const bool keys_stand, target_->KeysStand(routes_));
   CROSSFADE_ASSIGN(const std::unique_ptr<snapshot::SnapshotSource> snapshots, source_->OpenSnapshots(schemas_));
   CROSSFADE_ASSIGN(const snapshot::CopyPlan plan, LoadOrMakePlan(journal_.get(), source_.get(), routes_,
                                                                  snapshots.get(), config_.snapshot.chunk_rows));
-  if (keys_stand) {
+  CROSSFADE_ASSIGN(auto readers, OpenReaders(snapshots.get()));
+  if (HasFact("staged") || (keys_stand && !readers)) {
+    CROSSFADE_TRY(EnterStaging(&state.chunks));
+  } else if (keys_stand) {
     CROSSFADE_TRY(ClearUnfinished(plan, &state.chunks));
   }
   snapshot::CopyOptions options;
@@ -93,34 +140,11 @@ Status Pipeline::CopyOnce() {
   snapshot::CopyLimits limits;
   snapshot::CopyProgress progress;
   CopyWatch watch(config_, source_.get(), &limits, &progress, board_);
-  snapshot::Copier copier(&plan, &routes_, snapshots.get(), target_.get(), &limits, &progress, options);
+  snapshot::Copier copier(&plan, &ActiveRoutes(), snapshots.get(), target_.get(), &limits, &progress, options);
 
-  bool consistent = config_.snapshot.mode == "consistent";
-  Result<snapshot::ConsistentReaders> readers = snapshot::ConsistentReaders{};
-  if (consistent) {
-    readers = snapshots->OpenConsistent(options.readers);
-    if (!readers && readers.error().code == "CF1601") {
-      spdlog::warn("copy: {}; the copy is chunked instead", readers.error().ToString());
-      consistent = false;
-    } else if (!readers) {
-      return Fail(std::move(readers).error());
-    }
-  }
-  if (keys_stand && !consistent) {
-    Error error{
-        ErrorClass::kConfig,
-        "CF1751",
-        "copy",
-        "other tenants' keys stand on the target's tables, and a chunked copy cannot be loaded under them",
-        "",
-        "snapshot.mode",
-        "chunked",
-        "use snapshot.mode = \"consistent\", and grant the source account RELOAD, or LOCK TABLES on the database"};
-    return Fail(std::move(error));
-  }
   const auto began = std::chrono::steady_clock::now();
-  const auto done = consistent ? copier.CopyConsistent(std::move(*readers), state.chunks, halt_.get_token())
-                               : copier.CopyChunked(state.chunks, halt_.get_token());
+  const auto done = readers ? copier.CopyConsistent(std::move(*readers), state.chunks, halt_.get_token())
+                            : copier.CopyChunked(state.chunks, halt_.get_token());
   if (!done) {
     return Fail(done.error());
   }

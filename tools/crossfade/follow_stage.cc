@@ -83,6 +83,7 @@ Status Pipeline::Follow() {
 }
 
 Status Pipeline::FollowOnce() {
+  CROSSFADE_TRY(RefuseTriggers());
   CROSSFADE_ASSIGN(const apply::TargetState state, target_->ReadState());
   target_state_.facts = state.facts;
   CROSSFADE_TRY(WaitCaptured(DistinctHighs(state.chunks)));
@@ -106,6 +107,7 @@ Status Pipeline::FollowOnce() {
 
 Status Pipeline::BuildKeys() {
   board_->SetPhase(Phase::kBuildingKeys);
+  CROSSFADE_TRY(LeaveStaging());
   CROSSFADE_TRY(BuildStage(apply::SchemaStage::kKeys, "keys"));
   CROSSFADE_TRY(BuildStage(apply::SchemaStage::kForeignKeys, "foreign_keys"));
   CROSSFADE_TRY(BuildStage(apply::SchemaStage::kIdentity, "identity"));
@@ -142,7 +144,7 @@ Status Pipeline::ApplyUntil(const apply::Windows& windows, Seq from, std::option
     }
     return !reached || *reached;
   };
-  apply::Applier applier(journal_.get(), &routes_, &windows, session.get(), std::move(options));
+  apply::Applier applier(journal_.get(), &ActiveRoutes(), &windows, session.get(), std::move(options));
   const Result<apply::Applier::Ended> ended = applier.Run(from, halt_.get_token());
   ShowApplied(board_, applier.progress(), before, !last);
   if (!ended) {

@@ -17,7 +17,7 @@ constexpr std::chrono::milliseconds kHeartbeatEvery{1000};
 constexpr std::chrono::seconds kPreparedWait{10};
 constexpr std::string_view kPreparedFinding = "CF1151";
 
-Status RefuseBlockers(const std::vector<apply::Finding>& findings) {
+Status RefuseBlockers(const std::vector<apply::Finding>& findings, const std::string& outcome) {
   std::string objects;
   std::string text;
   std::string fixes;
@@ -34,8 +34,7 @@ Status RefuseBlockers(const std::vector<apply::Finding>& findings) {
   if (text.empty()) {
     return {};
   }
-  Error error{
-      ErrorClass::kConfig, "CF1710", std::string(kComponent), "nothing was copied: " + text, "", objects, "", fixes};
+  Error error{ErrorClass::kConfig, "CF1710", std::string(kComponent), outcome + ": " + text, "", objects, "", fixes};
   return Fail(std::move(error));
 }
 
@@ -191,7 +190,7 @@ Status Pipeline::BeginMigration() {
   CROSSFADE_ASSIGN(const apply::RouteSet routes, apply::RouteSet::Make(catalog.tables, RulesOf(config_)));
   CROSSFADE_ASSIGN(const std::vector<apply::Finding> plan, target_->PlanSchema(routes));
   findings.insert(findings.end(), plan.begin(), plan.end());
-  CROSSFADE_TRY(RefuseBlockers(findings));
+  CROSSFADE_TRY(RefuseBlockers(findings, "nothing was copied"));
 
   const Deadline give_up = After(kPreparedWait);
   CROSSFADE_ASSIGN(std::vector<std::string> prepared, source_->PreparedTransactions());
@@ -238,8 +237,20 @@ Status Pipeline::CompareIdentity(const apply::TargetState& state) const {
 
 Status Pipeline::LoadRoutes() {
   CROSSFADE_ASSIGN(schemas_, LoadSchemas(journal_.get()));
-  CROSSFADE_ASSIGN(routes_, apply::RouteSet::Make(schemas_, RulesOf(config_)));
+  apply::RouteRules rules = RulesOf(config_);
+  CROSSFADE_ASSIGN(routes_, apply::RouteSet::Make(schemas_, rules));
+  rules.target_schema = target_->StagingSchema();
+  CROSSFADE_ASSIGN(staged_routes_, apply::RouteSet::Make(schemas_, rules));
   return {};
+}
+
+const apply::RouteSet& Pipeline::ActiveRoutes() const {
+  return HasFact("staged") && !HasFact("moved") ? staged_routes_ : routes_;
+}
+
+Status Pipeline::RefuseTriggers() {
+  CROSSFADE_ASSIGN(const std::vector<apply::Finding> triggers, target_->FindTriggers(routes_));
+  return RefuseBlockers(triggers, "nothing was applied");
 }
 
 void Pipeline::StartHeartbeat() {
@@ -295,14 +306,18 @@ bool Pipeline::HasFact(const std::string& fact) const {
   return std::find(target_state_.facts.begin(), target_state_.facts.end(), fact) != target_state_.facts.end();
 }
 
+Status Pipeline::AddFact(const std::string& fact) {
+  CROSSFADE_TRY(target_->SetFact(fact));
+  target_state_.facts.push_back(fact);
+  return {};
+}
+
 Status Pipeline::BuildStage(apply::SchemaStage stage, const std::string& fact) {
   if (HasFact(fact)) {
     return {};
   }
-  CROSSFADE_TRY(target_->BuildSchema(routes_, stage, halt_.get_token()));
-  CROSSFADE_TRY(target_->SetFact(fact));
-  target_state_.facts.push_back(fact);
-  return {};
+  CROSSFADE_TRY(target_->BuildSchema(ActiveRoutes(), stage, halt_.get_token()));
+  return AddFact(fact);
 }
 
 Status Pipeline::WaitCaptured(const std::vector<Position>& positions) {

@@ -52,6 +52,14 @@ class Pipeline {
   void StartCapture();
   Status Copy();
   Status CopyOnce();
+  // The readers of one state; none where the copy is to be chunked.
+  Result<std::optional<snapshot::ConsistentReaders>> OpenReaders(snapshot::SnapshotSource* snapshots);
+  // Brings a chunked copy into staging tables from now on.
+  Status EnterStaging(std::vector<ChunkMark>* done);
+  Status LeaveStaging();
+  // The routes that copy and apply write to: the staging tables' while a copy is in them.
+  const apply::RouteSet& ActiveRoutes() const;
+  Status RefuseTriggers();
   Status ClearUnfinished(const snapshot::CopyPlan& plan, std::vector<ChunkMark>* done);
   Status Follow();
   Status FollowOnce();
@@ -62,6 +70,7 @@ class Pipeline {
   Status WaitCaptured(const std::vector<Position>& positions);
   Result<bool> GoalReached(Seq applied);
   bool HasFact(const std::string& fact) const;
+  Status AddFact(const std::string& fact);
   // Keeps the first fatal error and stops everything.
   void Fatal(const Error& error);
   // Runs `step` again after errors that a retry can mend, with pauses.
@@ -78,6 +87,7 @@ class Pipeline {
   apply::TargetState target_state_;
   std::vector<TableSchema> schemas_;
   apply::RouteSet routes_;
+  apply::RouteSet staged_routes_;
   Goal goal_;
   std::atomic<bool> copying_{false};
   std::unique_ptr<StatusPublisher> publisher_;

@@ -189,7 +189,7 @@ TEST_F(PgSessionTest, AHigherEpochFencesEveryCommit) {
   options.journal_id = "another";
   const auto other_journal = OpenPgSession(options);
   ASSERT_FALSE(other_journal);
-  EXPECT_EQ(other_journal.error().code, "CF1541");
+  EXPECT_EQ(other_journal.error().code, "CF1571");
 }
 
 TEST_F(PgSessionTest, ALostSessionIsForReconnect) {
@@ -413,7 +413,7 @@ TEST_F(PgSessionTest, WithoutTheRightToSwitchForeignKeysOffTheFixIsNamed) {
     step.step.without_actions = true;
     const auto result = session->Commit(BatchOf({step.step}));
     ASSERT_FALSE(result);
-    EXPECT_EQ(result.error().code, "CF1540");
+    EXPECT_EQ(result.error().code, "CF1570");
     EXPECT_EQ(result.error().error_class, ErrorClass::kConfig);
     EXPECT_EQ(result.error().fix, "GRANT SET ON PARAMETER session_replication_role TO \"crossfade_plain\"");
     if (std::stoi(Value("SHOW server_version_num")) >= 150000) {

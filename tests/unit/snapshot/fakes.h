@@ -159,6 +159,12 @@ class FakeTarget : public apply::Target {
   }
   Status BindJournal(const std::string&) override { return {}; }
   Status SetFact(const std::string&) override { return {}; }
+  Result<std::vector<apply::Finding>> FindTriggers(const apply::RouteSet&) override {
+    return std::vector<apply::Finding>();
+  }
+  std::string StagingSchema() const override { return "staging"; }
+  Status MoveStaged(const apply::RouteSet&, const apply::RouteSet&, std::stop_token) override { return {}; }
+  Status DropStaging() override { return {}; }
   Result<bool> KeysStand(const apply::RouteSet&) override { return false; }
   Result<std::vector<apply::Finding>> PlanSchema(const apply::RouteSet&) override {
     return std::vector<apply::Finding>();
