@@ -179,7 +179,9 @@ class Target {
 
   // Progress and facts, read under row locks.
   virtual Result<TargetState> ReadState() = 0;
-  virtual Status BindJournal(const std::string& journal_id) = 0;
+  // From `instead_of`, empty for the first one, to `journal_id`, in one step. Corrupt CF1558 if the target follows
+  // another one by now.
+  virtual Status BindJournal(const std::string& journal_id, const std::string& instead_of) = 0;
   virtual Status SetFact(const std::string& fact) = 0;
 
   // What would be made, and what stands in the way.

@@ -87,6 +87,8 @@ class Journal {
   // Drops what no pin holds and is older than keep_seconds, by range. Nothing as long as there is no pin.
   virtual Status Trim() = 0;
   virtual JournalStats stats() const = 0;
+  // Reads every file; Corrupt CF1309 if one is damaged.
+  virtual Status Verify() = 0;
 
   // The longest prefix of the journal's transactions contained in `position`: the largest Seq s such that all
   // transactions up to s are contained, given the order of positions of this source. Looks at synced transactions. What

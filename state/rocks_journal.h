@@ -41,6 +41,7 @@ class RocksJournal final : public Journal {
   Status Pin(const std::string& holder, Seq applied) override;
   Status Trim() override;
   JournalStats stats() const override;
+  Status Verify() override { return store_->Verify(); }
   Result<Seq> PrefixWithin(const Position& position, const PositionOrder& order) override;
   Status PutRecord(const std::string& key, std::string_view value) override;
   Result<std::optional<std::string>> GetRecord(const std::string& key) override;

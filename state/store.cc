@@ -247,6 +247,11 @@ Status Store::DropFiles(Family family, std::string_view from, std::string_view t
   return status.ok() ? Status{} : Failed(status, "trim");
 }
 
+Status Store::Verify() const {
+  const rocksdb::Status status = rep_->db->VerifyChecksum();
+  return status.ok() ? Status{} : Failed(status, "verify");
+}
+
 uint64_t Store::DiskBytes() const {
   // The directory itself, since RocksDB's own figures leave out logs and files that are only kept for a reader.
   uint64_t bytes = 0;

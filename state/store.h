@@ -76,6 +76,8 @@ class Store {
   // Deletes the files that hold nothing but keys from `from` to `to`, both included. Frees disk space at once and
   // writes nothing; rows in other files stay.
   Status DropFiles(Family family, std::string_view from, std::string_view to);
+  // Compares every block of every file with its checksum.
+  Status Verify() const;
   // On disk, its own log included.
   uint64_t DiskBytes() const;
 

@@ -472,12 +472,20 @@ Result<TargetState> ReadMigration(Connection* connection, const Fence& fence) {
   return state;
 }
 
-Status BindMigration(Connection* connection, const Fence& fence, const std::string& journal_id) {
+Status BindMigration(Connection* connection, const Fence& fence, const std::string& journal_id,
+                     const std::string& instead_of) {
   Transaction transaction(connection);
   CROSSFADE_TRY(transaction.Begin());
   CROSSFADE_TRY(HoldFence(connection, fence, "FOR UPDATE"));
-  CROSSFADE_TRY(connection->Query("UPDATE crossfade.migration SET journal_id = $2 WHERE name = $1",
-                                  {fence.migration, journal_id}));
+  CROSSFADE_ASSIGN(const ResultSet bound,
+                   connection->Query("UPDATE crossfade.migration SET journal_id = $2 WHERE name = $1"
+                                     " AND journal_id IN ($2, $3)",
+                                     {fence.migration, journal_id, instead_of}));
+  if (bound.affected == 0) {
+    return MakeError(ErrorClass::kCorrupt, "CF1558", kComponent,
+                     "migration {} does not follow journal '{}' any more: it is not given journal {}", fence.migration,
+                     instead_of, journal_id);
+  }
   CROSSFADE_TRY(connection->Query("UPDATE crossfade.progress SET journal_id = $2 WHERE migration = $1 AND worker >= 0",
                                   {fence.migration, journal_id}));
   return transaction.Commit();

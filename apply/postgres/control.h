@@ -69,7 +69,8 @@ Status ReleaseMigration(postgres::Connection* connection, const Fence& fence);
 // Waits for the transactions of this migration's workers that are still under way.
 Result<TargetState> ReadMigration(postgres::Connection* connection, const Fence& fence);
 // Also renames the journal in the rows of progress: a journal made anew starts above every Seq in them.
-Status BindMigration(postgres::Connection* connection, const Fence& fence, const std::string& journal_id);
+Status BindMigration(postgres::Connection* connection, const Fence& fence, const std::string& journal_id,
+                     const std::string& instead_of);
 Status AddFact(postgres::Connection* connection, const Fence& fence, const std::string& fact);
 
 }  // namespace crossfade::apply

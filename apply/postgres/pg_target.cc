@@ -66,7 +66,7 @@ class PgTarget : public Target {
   Status Heartbeat() override;
   void Release() override;
   Result<TargetState> ReadState() override;
-  Status BindJournal(const std::string& journal_id) override;
+  Status BindJournal(const std::string& journal_id, const std::string& instead_of) override;
   Status SetFact(const std::string& fact) override;
   Result<std::vector<Finding>> PlanSchema(const RouteSet& routes) override;
   Result<bool> KeysStand(const RouteSet& routes) override;
@@ -160,9 +160,10 @@ Result<TargetState> PgTarget::ReadState() {
   return control_.With([&](Connection* connection) { return ReadMigration(connection, fence); });
 }
 
-Status PgTarget::BindJournal(const std::string& journal_id) {
+Status PgTarget::BindJournal(const std::string& journal_id, const std::string& instead_of) {
   CROSSFADE_ASSIGN(const Fence fence, CurrentFence());
-  CROSSFADE_TRY(control_.With([&](Connection* connection) { return BindMigration(connection, fence, journal_id); }));
+  CROSSFADE_TRY(
+      control_.With([&](Connection* connection) { return BindMigration(connection, fence, journal_id, instead_of); }));
   const std::lock_guard lock(journal_mutex_);
   journal_id_ = journal_id;
   return {};

@@ -202,23 +202,6 @@ def stopped_process_comes_back_after_it_was_replaced(scene):
     scene.catch_up_and_compare(heir)
 
 
-@hazard("H14")
-def state_directory_is_lost(scene):
-    """Plain run refuses; --rebuild-journal goes on from what the target holds."""
-    move = started(scene, "CREATE TABLE t (id INT AUTO_INCREMENT PRIMARY KEY, v INT); CREATE TABLE keyless (v INT); INSERT INTO t (v) VALUES (1)")
-    scene.sql("INSERT INTO t (v) VALUES (2); INSERT INTO keyless VALUES (1), (1)")
-    move.wait_applied()
-    move.stop()
-    scene.sql("INSERT INTO t (v) VALUES (3); INSERT INTO keyless VALUES (1), (2)")
-    shutil.rmtree(move.state_directory)
-    move.start()
-    scene.expect_exit(move, 4, "rebuild-journal")
-    move.start("--rebuild-journal")
-    move.wait_phase("following")
-    scene.sql("INSERT INTO keyless VALUES (9); UPDATE t SET v = v + 1")
-    scene.catch_up_and_compare(move)
-
-
 @hazard("H19")
 def schema_change_is_not_guessed(scene):
     """Rows written before it are applied, then the migration stops and says what changed, or follows the change."""

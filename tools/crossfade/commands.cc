@@ -135,10 +135,17 @@ Status AbortMigration(const Config& config) {
   CROSSFADE_ASSIGN(const apply::RouteSet routes, apply::RouteSet::Make(catalog.tables, RulesOf(config)));
   CROSSFADE_TRY(target->Abort(routes));
   std::error_code error;
-  for (const char* part : {"journal", "status.json", "status.json.next", "pause"}) {
+  for (const char* part : {"journal", kDamagedJournal, "status.json", "status.json.next", "pause"}) {
     std::filesystem::remove_all(std::filesystem::path(config.state_dir) / part, error);
   }
   return {};
+}
+
+// Another owner, or not in this state of the migration.
+bool IsRefusal(std::string_view code) {
+  constexpr std::string_view kRefusals[] = {"CF1301", "CF1501", "CF1720", "CF1760",
+                                            "CF1761", "CF1762", "CF1763", "CF1764"};
+  return std::find(std::begin(kRefusals), std::end(kRefusals), code) != std::end(kRefusals);
 }
 
 }  // namespace
@@ -155,7 +162,7 @@ ExitCode ExitCodeOf(const Error& error) {
       if (error.code == "CF1710") {
         return kDifferent;
       }
-      return error.code == "CF1501" || error.code == "CF1301" || error.code == "CF1720" ? kRefused : kUsage;
+      return IsRefusal(error.code) ? kRefused : kUsage;
     case ErrorClass::kCorrupt:
       return error.code == "CF1502" ? kRefused : kCorruptState;
   }

@@ -29,6 +29,7 @@ struct RunOptions {
   std::string config;
   std::optional<std::string> until;  // "caught-up", or a position
   bool take_over = false;
+  bool rebuild_journal = false;
   ConsoleMode console = ConsoleMode::kAuto;
 };
 int RunCommand(const RunOptions& options);

@@ -82,10 +82,33 @@ Status Pipeline::Follow() {
   return Retry("apply", [this] { return FollowOnce(); });
 }
 
+Status Pipeline::Regain(const apply::TargetState& state) {
+  for (const apply::Progress& progress : state.progress) {
+    if (progress.worker != kWorker || progress.position.empty()) {
+      continue;
+    }
+    if (journal_->tail().seq < progress.low) {
+      spdlog::warn("apply: the journal ends at seq {}, the target has applied seq {}: what is missing is read again",
+                   journal_->tail().seq.value, progress.low.value);
+      CROSSFADE_ASSIGN(const Position head, source_->Head());
+      CROSSFADE_ASSIGN(const bool there, order_->Contains(head, progress.position));
+      if (!there) {
+        return MakeError(ErrorClass::kCorrupt, "CF1765", "pipeline",
+                         "the journal has lost transactions, and the source, at {}, does not have {} any more",
+                         head.ToString(), progress.position.ToString());
+      }
+      CROSSFADE_TRY(WaitCaptured({progress.position}));
+    }
+    CROSSFADE_TRY(MatchesProgress(journal_.get(), *order_, progress));
+  }
+  return {};
+}
+
 Status Pipeline::FollowOnce() {
   CROSSFADE_TRY(RefuseTriggers());
   CROSSFADE_ASSIGN(const apply::TargetState state, target_->ReadState());
   target_state_.facts = state.facts;
+  CROSSFADE_TRY(Regain(state));
   CROSSFADE_TRY(WaitCaptured(DistinctHighs(state.chunks)));
   CROSSFADE_ASSIGN(const apply::Windows windows, apply::Windows::FromMarks(state.chunks, journal_.get(), *order_));
   if (!HasFact("analyzed")) {

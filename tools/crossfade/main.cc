@@ -56,6 +56,10 @@ void AddCommands(CLI::App* app, Options* o) {
       "ended, or later when the command started), a GTID set, or file:offset");
   run->add_flag("--take-over", o->run.take_over,
                 "take over from an owner that seems alive; it will not commit anything more");
+  run->add_flag("--rebuild-journal", o->run.rebuild_journal,
+                "when the state directory is lost or damaged: make a new journal and go on from what the target holds; "
+                "refused when the journal is whole, when the copy was not complete, and when the source's log no "
+                "longer goes back that far");
   run->add_flag("--no-progress", o->no_progress, "print no progress");
   run->add_flag("--lines", o->lines, "progress as plain lines, on a terminal too");
 

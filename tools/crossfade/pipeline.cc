@@ -99,6 +99,7 @@ Status Pipeline::Run(std::stop_token stop) {
     result = {};  // what was under way was cancelled because we were told to stop
   }
   if (!result) {
+    AdviseRebuild(options_.config, &result.error());
     board_->SetError(result.error());
   }
   board_->SetPhase(result ? Phase::kStopped : Phase::kFailed);
@@ -118,14 +119,18 @@ Status Pipeline::RunOwned() {
   }
   CROSSFADE_ASSIGN(target_, OpenTarget(config_));
   CROSSFADE_TRY(TakeOwnership());
+  if (options_.rebuild_journal) {
+    CROSSFADE_TRY(ClearForRebuild());
+  }
   CROSSFADE_TRY(OpenJournal());
   if (!journal_->initialized()) {
-    CROSSFADE_TRY(BeginMigration());
+    CROSSFADE_TRY(options_.rebuild_journal ? BeginRebuilt() : BeginMigration());
   }
   CROSSFADE_TRY(LoadRoutes());
+  CROSSFADE_TRY(FinishRebuilt());
   CROSSFADE_TRY(CompareIdentity(target_state_));
   if (target_state_.journal_id.empty()) {
-    CROSSFADE_TRY(target_->BindJournal(journal_->id()));
+    CROSSFADE_TRY(target_->BindJournal(journal_->id(), ""));
     target_state_.journal_id = journal_->id();
   }
   if (HasFact("copied") && goal_.caught_up) {
@@ -180,7 +185,11 @@ Status Pipeline::BeginMigration() {
         "",
         config_.state_dir,
         "no journal",
-        "put the state directory back, or 'crossfade abort' and start again"};
+        HasFact("copied")
+            ? fmt::format("put the state directory back; if it is lost, 'crossfade run --rebuild-journal {}'"
+                          " makes a new journal and goes on from what the target holds",
+                          options_.config)
+            : "put the state directory back, or 'crossfade abort' and start again"};
     return Fail(std::move(error));
   }
   CROSSFADE_ASSIGN(std::vector<apply::Finding> findings, source_->Check());
@@ -192,6 +201,18 @@ Status Pipeline::BeginMigration() {
   findings.insert(findings.end(), plan.begin(), plan.end());
   CROSSFADE_TRY(RefuseBlockers(findings, "nothing was copied"));
 
+  CROSSFADE_TRY(WaitForPrepared());
+  std::vector<TableSchema> schemas;
+  for (const auto& route : routes.routes()) {
+    schemas.push_back(route->source);
+  }
+  CROSSFADE_ASSIGN(const Position start, VisiblePosition(source_.get(), schemas));
+  CROSSFADE_TRY(SaveSchemas(journal_.get(), schemas));
+  spdlog::info("migration {} begins at {}", config_.name, start.ToString());
+  return journal_->Initialize(start, Seq{0});
+}
+
+Status Pipeline::WaitForPrepared() {
   const Deadline give_up = After(kPreparedWait);
   CROSSFADE_ASSIGN(std::vector<std::string> prepared, source_->PreparedTransactions());
   while (!prepared.empty() && std::chrono::steady_clock::now() < give_up && !halt_.stop_requested()) {
@@ -209,14 +230,7 @@ Status Pipeline::BeginMigration() {
                 fmt::format("XA COMMIT {0} or XA ROLLBACK {0}, for each that XA RECOVER lists", prepared.front())};
     return Fail(std::move(error));
   }
-  std::vector<TableSchema> schemas;
-  for (const auto& route : routes.routes()) {
-    schemas.push_back(route->source);
-  }
-  CROSSFADE_ASSIGN(const Position start, VisiblePosition(source_.get(), schemas));
-  CROSSFADE_TRY(SaveSchemas(journal_.get(), schemas));
-  spdlog::info("migration {} begins at {}", config_.name, start.ToString());
-  return journal_->Initialize(start, Seq{0});
+  return {};
 }
 
 Status Pipeline::CompareIdentity(const apply::TargetState& state) const {
@@ -229,7 +243,9 @@ Status Pipeline::CompareIdentity(const apply::TargetState& state) const {
                 "",
                 config_.state_dir,
                 journal_->id(),
-                "put back the state directory that belongs to this migration"};
+                fmt::format("put back the state directory that belongs to this migration; if it is lost, name another "
+                            "state_dir, and 'crossfade run --rebuild-journal {}' goes on from what the target holds",
+                            options_.config)};
     return Fail(std::move(error));
   }
   return {};
@@ -267,6 +283,9 @@ void Pipeline::StartHeartbeat() {
 }
 
 void Pipeline::StartCapture() {
+  if (capture_.joinable()) {
+    return;
+  }
   capture_ = std::jthread([this] {
     CaptureLoop loop(
         journal_.get(), [this] { return source_->OpenSource(schemas_); },

@@ -46,6 +46,14 @@ class Pipeline {
   Status TakeOwnership();
   Status OpenJournal();
   Status BeginMigration();
+  // Until no XA transaction is prepared on the source; Config CF1722 if that takes too long.
+  Status WaitForPrepared();
+  // --rebuild-journal: refuses, or leaves a state directory without a journal, or with one that is being rebuilt.
+  Status ClearForRebuild();
+  Status RefuseRebuild() const;
+  Status BeginRebuilt();
+  // Of a journal that is being rebuilt: fills it, and binds the target to it.
+  Status FinishRebuilt();
   Status CompareIdentity(const apply::TargetState& state) const;
   Status LoadRoutes();
   void StartHeartbeat();
@@ -63,6 +71,8 @@ class Pipeline {
   Status ClearUnfinished(const snapshot::CopyPlan& plan, std::vector<ChunkMark>* done);
   Status Follow();
   Status FollowOnce();
+  // A journal that lost its end captures it again, before apply goes on with it.
+  Status Regain(const apply::TargetState& state);
   Status BuildKeys();
   // Without `last`: until the goal, or a stop.
   Status ApplyUntil(const apply::Windows& windows, Seq from, std::optional<Seq> last);
@@ -102,6 +112,16 @@ apply::RouteRules RulesOf(const Config& config);
 
 // All chunks were read from one state: low = high everywhere, at one Position.
 bool AreOnePosition(const std::vector<ChunkMark>& marks);
+
+// Where --rebuild-journal puts the journal that it found, in the state directory.
+inline constexpr const char* kDamagedJournal = "journal.damaged";
+
+// Corrupt CF1765 if the journal gives what the target has applied another number: it is not the one it was. The journal
+// must have captured that far.
+Status MatchesProgress(state::Journal* journal, const PositionOrder& order, const apply::Progress& progress);
+
+// Says in `error`, if it is one that a new journal mends, how to have one.
+void AdviseRebuild(const std::string& config, Error* error);
 
 // The run record in the journal: what the tables looked like when the migration began.
 Status SaveSchemas(state::Journal* journal, const std::vector<TableSchema>& schemas);

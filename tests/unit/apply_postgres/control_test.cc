@@ -39,7 +39,7 @@ TEST_F(ControlTest, NothingWorksBeforeTakeOver) {
 
 TEST_F(ControlTest, StateSurvivesItsOwner) {
   auto first = Own(Options("m", "a"));
-  ASSERT_TRUE(first->BindJournal("j1"));
+  ASSERT_TRUE(first->BindJournal("j1", ""));
   ASSERT_TRUE(first->SetFact("tables"));
   ASSERT_TRUE(first->SetFact("copied"));
   ASSERT_TRUE(first->SetFact("tables"));
@@ -53,6 +53,16 @@ TEST_F(ControlTest, StateSurvivesItsOwner) {
   EXPECT_EQ(state->journal_id, "j1");
   EXPECT_EQ(state->facts, (std::vector<std::string>{"tables", "copied"}));
   EXPECT_TRUE(state->progress.empty());
+}
+
+TEST_F(ControlTest, AJournalIsReplacedOnlyByWhoKnowsIt) {
+  auto target = Own(Options("m", "a"));
+  ASSERT_TRUE(target->BindJournal("j1", ""));
+  ASSERT_TRUE(target->BindJournal("j1", ""));  // the answer to the first was lost
+  EXPECT_EQ(target->BindJournal("j3", "j2").error().code, "CF1558");
+  ASSERT_TRUE(target->BindJournal("j2", "j1"));
+  EXPECT_EQ(target->BindJournal("j3", "j1").error().code, "CF1558");
+  EXPECT_EQ(target->ReadState()->journal_id, "j2");
 }
 
 TEST_F(ControlTest, ALiveOwnerIsNamed) {
@@ -87,7 +97,7 @@ TEST_F(ControlTest, ADeadOwnerIsSucceededAndFencedOff) {
   EXPECT_EQ(first->Heartbeat().error().error_class, ErrorClass::kCorrupt);
   EXPECT_EQ(first->ReadState().error().code, "CF1502");
   EXPECT_EQ(first->SetFact("x").error().code, "CF1502");
-  EXPECT_EQ(first->BindJournal("x").error().code, "CF1502");
+  EXPECT_EQ(first->BindJournal("x", "").error().code, "CF1502");
   const auto routes = Routes({TableWithId("t", {})}, Options("m", "a"));
   EXPECT_EQ(first->BuildSchema(routes, SchemaStage::kTables, {}).error().code, "CF1502");
   Build(second.get(), routes);

@@ -157,7 +157,7 @@ class FakeTarget : public apply::Target {
     state.chunks = marks();
     return state;
   }
-  Status BindJournal(const std::string&) override { return {}; }
+  Status BindJournal(const std::string&, const std::string&) override { return {}; }
   Status SetFact(const std::string&) override { return {}; }
   Result<std::vector<apply::Finding>> FindTriggers(const apply::RouteSet&) override {
     return std::vector<apply::Finding>();
