@@ -46,6 +46,14 @@ struct Heartbeat {
   int64_t arrival_time_us = 0;
 };
 
+// One file of a server's log, and what tells it from another one of that name.
+struct LogMark {
+  std::string server;  // as in Position
+  std::string file;
+  int64_t begun_s = 0;  // by the server's clock
+  friend bool operator==(const LogMark&, const LogMark&) = default;
+};
+
 // A Change borrows from the source: valid until the next call of Next. Its `table` lives as long as the source.
 using Event = std::variant<TransactionBegin, Change, SchemaChange, TransactionEnd, Heartbeat>;
 
@@ -60,6 +68,10 @@ class Source {
 
   // The next event, or none at the deadline. A transaction may take any number of calls and any size.
   virtual Result<std::optional<Event>> Next(Deadline deadline) = 0;
+
+  // The log file that is being read, null until it is known; borrowed until the next call. Whoever keeps positions keeps the marks of their files too, and
+  // hands them to the next source, which can then tell a log put back to an older copy.
+  virtual const LogMark* Log() const = 0;
 
   // True when an event can be had without waiting for the network.
   virtual bool HasBuffered() const = 0;

@@ -109,7 +109,7 @@ Status LogDecoder::HandleOutside(const RawEvent& event, std::string_view bytes) 
   switch (event.header.type) {
     case EventType::kFormatDescription:
       BreakGroup();
-      CROSSFADE_TRY(OnFormat(bytes));
+      CROSSFADE_TRY(OnFormat(event.header, bytes));
       break;
     case EventType::kRotate:
       BreakGroup();
@@ -231,7 +231,7 @@ Status LogDecoder::Handle(const RawEvent& event) {
   }
 }
 
-Status LogDecoder::OnFormat(std::string_view bytes) {
+Status LogDecoder::OnFormat(const EventHeader& header, std::string_view bytes) {
   CROSSFADE_ASSIGN(const FormatDescription format, ParseFormatDescription(bytes.substr(kEventHeaderBytes)));
   checksum_ = format.checksum ? ChecksumMode::kCrc32 : ChecksumMode::kNone;
   if (format.checksum) {
@@ -239,6 +239,9 @@ Status LogDecoder::OnFormat(std::string_view bytes) {
     std::string unused(bytes);
     unused[kEventHeaderBytes - 2] = static_cast<char>(unused[kEventHeaderBytes - 2] & ~1);
     CROSSFADE_TRY(ParseEvent(unused, ChecksumMode::kCrc32));
+  }
+  if (!file_.empty() && header.timestamp != 0) {
+    log_ = LogMark{options_.server, file_, header.timestamp};
   }
   return {};
 }

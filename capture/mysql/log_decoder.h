@@ -55,6 +55,8 @@ class LogDecoder {
   // Behind the last whole transaction, or what follows it and does not concern us.
   Position position();
   bool in_transaction() const { return in_group_; }
+  // The file that is read; null before its first event.
+  const LogMark* log() const { return log_ ? &*log_ : nullptr; }
   // Next has something to give.
   bool pending() const { return row_ready_ || reading_ || play_ || in_payload_ || queue_at_ < queue_.size(); }
 
@@ -72,7 +74,7 @@ class LogDecoder {
   Status HandleSkipped(const RawEvent& event);
   void MoveOffset(const EventHeader& header);
   void MoveCommitted();
-  Status OnFormat(std::string_view bytes);
+  Status OnFormat(const EventHeader& header, std::string_view bytes);
   Status OnRotate(std::string_view body);
   Status OnHeartbeat(const RawEvent& event);
   Status OnGtid(const RawEvent& event);
@@ -107,6 +109,7 @@ class LogDecoder {
   uint64_t offset_ = 0;
   Position committed_;  // without set
   std::optional<RunningSet> set_;
+  std::optional<LogMark> log_;
   bool skipping_ = false;
   uint64_t skip_until_ = 0;
 

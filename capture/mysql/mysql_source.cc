@@ -2,9 +2,10 @@
 
 #include <chrono>
 #include <map>
-#include <random>
 
+#include "capture/mysql/dump_request.h"
 #include "capture/mysql/log_decoder.h"
+#include "capture/mysql/log_mark.h"
 #include "db/mysql/charset.h"
 #include "db/mysql/position.h"
 
@@ -17,10 +18,6 @@ using mysql::Flavor;
 using std::chrono::milliseconds;
 
 constexpr std::string_view kComponent = "capture.mysql";
-constexpr uint8_t kBinlogDump = 0x12;
-constexpr uint8_t kBinlogDumpGtid = 0x1E;
-constexpr uint16_t kThroughGtid = 0x04;
-constexpr uint64_t kFirstOffset = 4;
 constexpr std::string_view kReadError = "1236";
 
 tl::unexpected<Error> ConfigError(std::string_view code, std::string message, std::string found, std::string fix) {
@@ -198,37 +195,6 @@ Status CheckPlace(Connection& connection, const Position& from) {
   return next && wanted.ContainsAll(*next) ? Lost(from, changed) : Status();
 }
 
-std::string DumpByFile(const std::string& file, uint32_t offset, uint32_t server_id) {
-  std::string payload;
-  ByteWriter out(&payload);
-  out.FixedU32(offset);
-  out.U8(0);  // flags, 2 bytes: wait at the end of the log
-  out.U8(0);
-  out.FixedU32(server_id);
-  out.Bytes(file);
-  return payload;
-}
-
-std::string DumpByGtid(const mysql::MySqlGtidSet& set, uint32_t server_id) {
-  std::string payload;
-  ByteWriter out(&payload);
-  out.U8(kThroughGtid);
-  out.U8(0);
-  out.FixedU32(server_id);
-  out.FixedU32(0);  // no file name
-  out.FixedU64(kFirstOffset);
-  const std::string encoded = set.EncodeForDump();
-  out.FixedU32(static_cast<uint32_t>(encoded.size()));
-  out.Bytes(encoded);
-  return payload;
-}
-
-uint32_t RandomServerId() {
-  // Above what people number their servers with, and never 0.
-  std::random_device device;
-  return 0x40000000U | (device() & 0x3FFFFFFFU);
-}
-
 }  // namespace
 
 // One session with the server: what Open makes and Close ends.
@@ -368,6 +334,7 @@ Status MySqlSource::OpenLog(const Position& from) {
   } else {
     CROSSFADE_TRY(CheckFile(server, from));
   }
+  CROSSFADE_TRY(CheckMark(from));
 
   CROSSFADE_ASSIGN(reading_->charset_connection, Connection::Open(options_.connection));
   Connection& other = *reading_->charset_connection;
@@ -405,6 +372,25 @@ Status MySqlSource::OpenLog(const Position& from) {
   }
   reading_->last_byte = reading_->told = std::chrono::steady_clock::now();
   return {};
+}
+
+Status MySqlSource::CheckMark(const Position& from) {
+  if (options_.known_logs.empty()) {
+    return {};
+  }
+  CROSSFADE_ASSIGN(const auto asked, Connection::Open(options_.connection));
+  {
+    const std::lock_guard lock(mutex_);
+    live_head_ = asked.get();
+  }
+  Status checked = CheckLogMark(*asked, from, options_.known_logs);
+  const std::lock_guard lock(mutex_);
+  live_head_ = nullptr;
+  return checked;
+}
+
+const LogMark* MySqlSource::Log() const {
+  return reading_ == nullptr || reading_->decoder == nullptr ? nullptr : reading_->decoder->log();
 }
 
 Result<std::optional<Event>> MySqlSource::Next(Deadline deadline) {

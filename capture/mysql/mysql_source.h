@@ -19,6 +19,7 @@ struct MySqlSourceOptions {
   mysql::ConnectionOptions connection;
   std::string database;
   std::vector<TableSchema> tables;  // the captured ones, as the catalog has them at the start position or later
+  std::vector<LogMark> known_logs;  // of files that were read before
   uint32_t server_id = 0;           // ours, towards the server; 0: a random one
   uint32_t heartbeat_ms = 100;      // the server speaks at least so often
   uint32_t silence_ms = 30'000;     // not a byte for so long: the session is taken for dead (Reconnect, CF1206)
@@ -41,6 +42,7 @@ class MySqlSource : public Source {
 
   Status Open(const Position& from) override;
   Result<std::optional<Event>> Next(Deadline deadline) override;
+  const LogMark* Log() const override;
   bool HasBuffered() const override;
   // The server keeps its log by its own rules: nothing is sent.
   Status Confirm(const Position& position) override;
@@ -52,6 +54,7 @@ class MySqlSource : public Source {
   struct Reading;
 
   Status OpenLog(const Position& from);
+  Status CheckMark(const Position& from);
   Result<std::optional<Event>> Read(Deadline deadline);
   Error Classified(Error error) const;
 

@@ -243,6 +243,7 @@ def source_used_a_position_again(scene):
     source = scene.own_source()
     move = started(scene, "CREATE TABLE t (id INT PRIMARY KEY, v INT); INSERT INTO t VALUES (1, 1)")
     older_copy_comes_back(scene, source, "INSERT INTO t VALUES (2, 2)")
+    time.sleep(1.1)  # files are told apart by the second in which they were begun
     move.kill()
     source.start()
     scene.sql("INSERT INTO t VALUES (3, 3); INSERT INTO t VALUES (4, 4)")

@@ -7,6 +7,7 @@
 #include <utility>
 #include <variant>
 
+#include "core/bytes.h"
 #include "core/clock.h"
 #include "tools/crossfade/backoff.h"
 
@@ -20,6 +21,9 @@ constexpr std::chrono::milliseconds kGroupWait{5};
 constexpr uint64_t kGroupBytes = 4 << 20;
 constexpr std::chrono::milliseconds kIdleWait{200};
 constexpr std::chrono::milliseconds kBudgetEvery{200};
+// Which files of the source's log were read last. A start by GTID may begin some files before the tail's.
+constexpr const char* kLogsRecord = "capture.logs";
+constexpr size_t kLogsKept = 64;
 
 }  // namespace
 
@@ -55,7 +59,8 @@ Status CaptureLoop::Run(std::stop_token stop) {
 }
 
 Status CaptureLoop::Session(std::stop_token stop) {
-  CROSSFADE_ASSIGN(const std::unique_ptr<capture::Source> source, open_source_());
+  CROSSFADE_TRY(LoadLogs());
+  CROSSFADE_ASSIGN(const std::unique_ptr<capture::Source> source, open_source_(logs_));
   const std::stop_callback interrupt(stop, [&] { source->Interrupt(); });
   last_ = journal_->tail().position;
   in_transaction_ = false;
@@ -82,6 +87,7 @@ Status CaptureLoop::Pump(capture::Source* source, std::stop_token stop) {
     }
     const Deadline deadline = has_unsynced_ ? sync_by_ : After(kIdleWait);
     CROSSFADE_ASSIGN(const std::optional<capture::Event> event, source->Next(deadline));
+    CROSSFADE_TRY(KeepLog(*source));
     if (event) {
       CROSSFADE_TRY(Take(*event));
     }
@@ -92,6 +98,41 @@ Status CaptureLoop::Pump(capture::Source* source, std::stop_token stop) {
     }
   }
   return {};
+}
+
+Status CaptureLoop::LoadLogs() {
+  CROSSFADE_ASSIGN(const std::optional<std::string> bytes, journal_->GetRecord(kLogsRecord));
+  logs_.clear();
+  ByteReader in(bytes ? std::string_view(*bytes) : std::string_view());
+  while (bytes && in.ok() && !in.at_end()) {
+    capture::LogMark mark;
+    mark.server = in.String();
+    mark.file = in.String();
+    mark.begun_s = static_cast<int64_t>(in.Varint());
+    logs_.push_back(std::move(mark));
+  }
+  return {};
+}
+
+// Before any position in a new file is durable.
+Status CaptureLoop::KeepLog(const capture::Source& source) {
+  const capture::LogMark* const log = source.Log();
+  if (log == nullptr || (!logs_.empty() && logs_.back() == *log)) {
+    return {};
+  }
+  std::erase_if(logs_, [&](const auto& mark) { return mark.server == log->server && mark.file == log->file; });
+  logs_.push_back(*log);
+  if (logs_.size() > kLogsKept) {
+    logs_.erase(logs_.begin());
+  }
+  std::string bytes;
+  ByteWriter out(&bytes);
+  for (const capture::LogMark& mark : logs_) {
+    out.String(mark.server);
+    out.String(mark.file);
+    out.Varint(static_cast<uint64_t>(mark.begun_s));
+  }
+  return journal_->PutRecord(kLogsRecord, bytes);
 }
 
 Status CaptureLoop::Take(const capture::Event& event) {

@@ -4,6 +4,8 @@
 #include <functional>
 #include <memory>
 #include <stop_token>
+#include <string>
+#include <vector>
 
 #include "capture/source.h"
 #include "core/error.h"
@@ -14,7 +16,7 @@ namespace crossfade::tools {
 
 class CaptureLoop {
  public:
-  using OpenSource = std::function<Result<std::unique_ptr<capture::Source>>()>;
+  using OpenSource = std::function<Result<std::unique_ptr<capture::Source>>(std::vector<capture::LogMark>)>;
 
   // Whether a table of that name, new ones too, belongs to the migration.
   using ConcernsUs = std::function<bool(const std::string&)>;
@@ -31,6 +33,8 @@ class CaptureLoop {
   Status Session(std::stop_token stop);
   Status Pump(capture::Source* source, std::stop_token stop);
   Status Take(const capture::Event& event);
+  Status LoadLogs();
+  Status KeepLog(const capture::Source& source);
   Status BeginWriting();
   void MarkUnsynced();
   Status End(const capture::TransactionEnd& end);
@@ -47,7 +51,8 @@ class CaptureLoop {
   bool has_unsynced_ = false;
   Deadline sync_by_{};
   Deadline check_budget_at_{};
-  Position last_;  // behind the last event that was taken whole
+  Position last_;                       // behind the last event that was taken whole
+  std::vector<capture::LogMark> logs_;  // as the journal has them, the last one read last
   int64_t last_commit_us_ = 0;
   int64_t last_arrival_us_ = 0;
   uint64_t transactions_ = 0;

@@ -288,7 +288,8 @@ void Pipeline::StartCapture() {
   }
   capture_ = std::jthread([this] {
     CaptureLoop loop(
-        journal_.get(), [this] { return source_->OpenSource(schemas_); },
+        journal_.get(),
+        [this](std::vector<capture::LogMark> known) { return source_->OpenSource(schemas_, std::move(known)); },
         [this](const std::string& table) { return routes_.rules().Includes(table); },
         [this] { return copying_.load(); }, board_);
     if (const Status ran = loop.Run(halt_.get_token()); !ran) {

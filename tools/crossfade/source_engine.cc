@@ -112,11 +112,13 @@ class MySqlEngine : public SourceEngine {
     return std::make_unique<mysql::MySqlPositionOrder>(flavor_);
   }
 
-  Result<std::unique_ptr<capture::Source>> OpenSource(const std::vector<TableSchema>& tables) override {
+  Result<std::unique_ptr<capture::Source>> OpenSource(const std::vector<TableSchema>& tables,
+                                                      std::vector<capture::LogMark> known_logs) override {
     capture::MySqlSourceOptions options;
     options.connection = options_;
     options.database = options_.database;
     options.tables = tables;
+    options.known_logs = std::move(known_logs);
     options.server_id = server_id_;
     return std::make_unique<capture::MySqlSource>(options);
   }

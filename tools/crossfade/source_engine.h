@@ -36,7 +36,8 @@ class SourceEngine {
   // A position as an operator writes it: a GTID set or file:offset.
   virtual Result<Position> ParsePosition(const std::string& text) = 0;
   virtual Result<std::unique_ptr<PositionOrder>> Order() = 0;
-  virtual Result<std::unique_ptr<capture::Source>> OpenSource(const std::vector<TableSchema>& tables) = 0;
+  virtual Result<std::unique_ptr<capture::Source>> OpenSource(const std::vector<TableSchema>& tables,
+                                                              std::vector<capture::LogMark> known_logs) = 0;
   virtual Result<std::unique_ptr<snapshot::SnapshotSource>> OpenSnapshots(const std::vector<TableSchema>& tables) = 0;
 
   // For load limits: what the source says about itself now.

@@ -1,0 +1,19 @@
+// Telling a server's log file from another one of the same name.
+#pragma once
+
+#include <vector>
+
+#include "capture/source.h"
+#include "core/error.h"
+#include "core/position.h"
+#include "db/mysql/connection.h"
+
+namespace crossfade::capture {
+
+// A server that was put back to an older copy of itself uses file names, offsets and GTIDs again, for other
+// transactions. Since a server begins a new file whenever it starts, the time at which the file of `from` was begun
+// tells. Corrupt CF1204 if it is another one than `known` says. `connection`: of its own, useless afterwards. Nothing
+// is asked when `known` has no mark of that file.
+Status CheckLogMark(mysql::Connection& connection, const Position& from, const std::vector<LogMark>& known);
+
+}  // namespace crossfade::capture
