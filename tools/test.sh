@@ -162,7 +162,7 @@ if [ -z "$filter" ]; then
   check "format" check_format
   check "includes" "$python" tools/check_includes.py
   check "failpoints" "$python" tools/check_failpoints.py
-  check "harness" "$python" -m py_compile tests/*.py tests/*/*.py tools/*.py
+  check "harness" "$python" -m py_compile tests/*.py tests/*/*.py tools/*.py bench/*.py
 fi
 run_tests unit "$python" tests/harness/servers.py mariadb $mysql postgres -- bash -c unit_tests
 
