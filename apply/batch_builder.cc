@@ -20,6 +20,14 @@ bool SameShape(const TableSchema& a, const TableSchema& b) {
                     });
 }
 
+// The most source time from one transaction to a later one. A log with whole seconds does not say when in its second
+// the later one was; two of the same second are the same time, for all that it tells.
+int64_t LongestSpan(int64_t from_us, int64_t to_us) {
+  constexpr int64_t kSecond = 1'000'000;
+  const int64_t span = to_us - from_us;
+  return span > 0 && to_us % kSecond == 0 ? span + kSecond - 1 : span;
+}
+
 }  // namespace
 
 BatchBuilder::BatchBuilder(const RouteSet* routes, const Windows* windows, const BatchLimits& limits, Decode decode)
@@ -29,7 +37,7 @@ bool BatchBuilder::Fits(const state::TransactionHeader& transaction) const {
   if (transactions_.empty()) {
     return true;
   }
-  const int64_t span = transaction.commit.commit_time_us - transactions_.front().commit.commit_time_us;
+  const int64_t span = LongestSpan(transactions_.front().commit.commit_time_us, transaction.commit.commit_time_us);
   return transactions_.size() < limits_.max_transactions && span <= limits_.max_span_us &&
          bytes_ + transaction.bytes * kDecodedPerEncoded <= limits_.max_bytes &&
          changes_.size() + transaction.changes <= limits_.max_rows;

@@ -25,8 +25,9 @@ class BenchError(Exception):
 
 def start_source(run, engine):
     """Durable, as in production. load_fast() suspends that while data is made."""
+    redo = "--innodb-log-file-size=512M" if engine == "mariadb" else "--innodb-redo-log-capacity=512M"
     return run.start(servers.source_server(engine, "--innodb-buffer-pool-size=512M", "--innodb-flush-log-at-trx-commit=1",
-                                           "--sync-binlog=1", "--max-binlog-size=1G"))
+                                           "--sync-binlog=1", "--max-binlog-size=1G", redo))
 
 
 def start_target(run):

@@ -15,7 +15,7 @@ DATABASE = "sbtest"
 PGLOADER = """LOAD DATABASE
   FROM mysql://root@127.0.0.1:{source}/{database}
   INTO postgresql://postgres@127.0.0.1:{target}/{into}
-  WITH workers = 4, concurrency = 2, include drop, create tables, create indexes, reset sequences
+  WITH workers = 4, concurrency = 2, prefetch rows = 10000, include drop, create tables, create indexes, reset sequences
   SET maintenance_work_mem to '256MB'
   ALTER SCHEMA '{database}' RENAME TO 'public';
 """

@@ -141,5 +141,31 @@ TEST(BatchBuilder, LimitsABatchByRowsBytesTransactionsAndTime) {
   EXPECT_FALSE(batch.builder().Fits(header(1, 1, 0)));
 }
 
+// MariaDB's log has whole seconds: 11 may be 11.999 of a batch that began at 10.0.
+TEST(BatchBuilder, NeverSpansMoreThanItsTimeWhereTheLogHasWholeSeconds) {
+  BatchLimits limits;
+  limits.max_span_us = 1'000'000;
+  const auto at = [](int64_t time) {
+    state::TransactionHeader out;
+    out.changes = 1;
+    out.commit.commit_time_us = time;
+    return out;
+  };
+  TestBatch batch({Plain()}, {}, limits);
+  batch.builder().BeginTransaction(at(10'000'000));
+  EXPECT_TRUE(batch.builder().Fits(at(10'000'000)));
+  EXPECT_TRUE(batch.builder().Fits(at(10'999'999)));
+  EXPECT_FALSE(batch.builder().Fits(at(11'000'000)));
+  limits.max_span_us = 100'000;
+  TestBatch narrow({Plain()}, {}, limits);
+  narrow.builder().BeginTransaction(at(10'000'000));
+  EXPECT_TRUE(narrow.builder().Fits(at(10'000'000))) << "the log cannot tell them apart, and one by one would be slow";
+  limits.max_span_us = 3'000'000;
+  TestBatch wide({Plain()}, {}, limits);
+  wide.builder().BeginTransaction(at(10'000'000));
+  EXPECT_TRUE(wide.builder().Fits(at(12'000'000)));
+  EXPECT_FALSE(wide.builder().Fits(at(13'000'000)));
+}
+
 }  // namespace
 }  // namespace crossfade::apply
