@@ -5,17 +5,14 @@
 #include <algorithm>
 #include <array>
 
+#include "capture/mysql/crc32.h"
+
 namespace crossfade::capture {
 
 namespace {
 
 // Nothing a server sends is larger: max_allowed_packet of the dump protocol.
 constexpr uint64_t kMaxUnpackedBytes = uint64_t{1} << 30;
-
-uint32_t Crc32(std::string_view bytes) {
-  return static_cast<uint32_t>(
-      crc32_z(crc32_z(0, nullptr, 0), reinterpret_cast<const unsigned char*>(bytes.data()), bytes.size()));
-}
 
 uint32_t LoadU32(const char* p) {
   uint32_t v;

@@ -204,6 +204,7 @@ struct MySqlSource::Reading {
   std::unique_ptr<Connection> charset_connection;
   std::unique_ptr<LogDecoder> decoder;
   std::chrono::steady_clock::time_point last_byte;
+  int64_t arrival_us = 0;                      // the same, by the wall clock
   bool moved = false;                          // since the last event that had a position
   std::chrono::steady_clock::time_point told;  // when that was
 };
@@ -371,6 +372,7 @@ Status MySqlSource::OpenLog(const Position& from) {
                                      DumpByFile(by_gtid ? "" : from.file, static_cast<uint32_t>(offset), server_id)));
   }
   reading_->last_byte = reading_->told = std::chrono::steady_clock::now();
+  reading_->arrival_us = WallMicros();
   return {};
 }
 
@@ -459,9 +461,13 @@ Result<std::optional<Event>> MySqlSource::Read(Deadline deadline) {
       return MakeError(ErrorClass::kCorrupt, "CF1205", kComponent, "a packet of the log begins with {}",
                        static_cast<uint8_t>(packet[0]));
     }
-    reading_->last_byte = std::chrono::steady_clock::now();
     reading_->moved = true;
-    CROSSFADE_TRY(decoder.Feed(packet.substr(1), WallMicros()));
+    // What lay in the buffer came with what was read before it. Before anything waits the time is right.
+    if (!buffered || !server.HasBuffered()) {
+      reading_->last_byte = std::chrono::steady_clock::now();
+      reading_->arrival_us = WallMicros();
+    }
+    CROSSFADE_TRY(decoder.Feed(packet.substr(1), reading_->arrival_us));
   }
 }
 

@@ -16,8 +16,10 @@ namespace crossfade::tools {
 namespace {
 
 constexpr std::string_view kComponent = "capture";
-// Nothing waits longer than this for its sync while more is read.
+// Nothing waits longer than this for its sync while more is read. What is old already loses nothing by larger groups.
 constexpr std::chrono::milliseconds kGroupWait{5};
+constexpr std::chrono::milliseconds kOldGroupWait{50};
+constexpr int64_t kOldUs = 2'000'000;
 constexpr uint64_t kGroupBytes = 4 << 20;
 constexpr std::chrono::milliseconds kIdleWait{200};
 constexpr std::chrono::milliseconds kBudgetEvery{200};
@@ -91,9 +93,11 @@ Status CaptureLoop::Pump(capture::Source* source, std::stop_token stop) {
     if (event) {
       CROSSFADE_TRY(Take(*event));
     }
-    const bool group_is_due = !event || !source->HasBuffered() || std::chrono::steady_clock::now() >= sync_by_ ||
-                              journal_->writer().unsynced_bytes() >= kGroupBytes;
-    if (has_unsynced_ && !in_transaction_ && group_is_due) {
+    const auto group_is_due = [&] {
+      return !event || std::chrono::steady_clock::now() >= sync_by_ ||
+             journal_->writer().unsynced_bytes() >= kGroupBytes || !source->HasBuffered();
+    };
+    if (has_unsynced_ && !in_transaction_ && group_is_due()) {
       CROSSFADE_TRY(SyncGroup(source));
     }
   }
@@ -181,7 +185,6 @@ Status CaptureLoop::Take(const capture::Event& event) {
 Status CaptureLoop::End(const capture::TransactionEnd& end) {
   state::JournalWriter& writer = journal_->writer();
   in_transaction_ = false;
-  MarkUnsynced();
   last_ = end.position;
   last_arrival_us_ = end.arrival_time_us;
   // A log with whole seconds says nothing about milliseconds: what just arrived was just committed.
@@ -189,6 +192,7 @@ Status CaptureLoop::End(const capture::TransactionEnd& end) {
   const bool fresh = end.arrival_time_us - end.commit_time_us < 2'000'000;
   last_commit_us_ = whole_seconds && fresh ? end.arrival_time_us : end.commit_time_us;
   ++transactions_;
+  MarkUnsynced();
   const state::CommitInfo commit{end.position, last_commit_us_, end.arrival_time_us};
   switch (end.outcome) {
     case capture::Outcome::kCommit:
@@ -221,7 +225,7 @@ Status CaptureLoop::BeginWriting() {
 void CaptureLoop::MarkUnsynced() {
   if (!has_unsynced_) {
     has_unsynced_ = true;
-    sync_by_ = After(kGroupWait);
+    sync_by_ = After(last_arrival_us_ - last_commit_us_ >= kOldUs ? kOldGroupWait : kGroupWait);
   }
 }
 

@@ -1,6 +1,9 @@
 // The small pure parts: statements, running sets, GTID events, JSON, packed values.
+#include <zlib.h>
+
 #include <array>
 
+#include "capture/mysql/crc32.h"
 #include "capture/mysql/json.h"
 #include "capture/mysql/packed_value.h"
 #include "golden.h"
@@ -286,6 +289,22 @@ TEST(EventTest, CompressedTextThatClaimsTooMuch) {
   EXPECT_FALSE(Unpack(FromHex("8100"), &out));
   EXPECT_FALSE(Unpack("", &out));
   EXPECT_TRUE(out.empty());
+}
+
+TEST(Crc32, IsZlibsForEveryLength) {
+  std::string bytes(1000, '\0');
+  uint32_t state = 1;
+  for (char& c : bytes) {
+    state = state * 1664525 + 1013904223;
+    c = static_cast<char>(state >> 24);
+  }
+  for (size_t begin = 0; begin < 20; ++begin) {
+    for (size_t size = 0; begin + size <= bytes.size(); ++size) {
+      const std::string_view part = std::string_view(bytes).substr(begin, size);
+      ASSERT_EQ(Crc32(part), crc32(0, reinterpret_cast<const Bytef*>(part.data()), static_cast<uInt>(size))) << size;
+    }
+  }
+  EXPECT_EQ(Crc32("123456789"), 0xCBF43926U);
 }
 
 }  // namespace
