@@ -3,8 +3,8 @@
 #
 #   test.sh [--quick | --full] [--filter RE]
 #
-#   --quick     the inner loop: each case once, a sample of the crash tests; under 5 minutes when built
-#   --full      all variants of the servers and settings, and more random crashes
+#   --quick     the inner loop: each case once, a sample of the crash tests, no load; under 5 minutes when built
+#   --full      all variants of the servers and settings, more random crashes, and a million rows under load
 #   --filter    only tests whose name matches (unit tests, cases, hazards, crash points)
 #
 # The last line is "N passed, N failed, N skipped". With CI=true a skipped test is a failure, unless the archive that
@@ -174,4 +174,7 @@ esac
 run_tests cases "$python" tests/run_cases.py ${filter:+--filter "$filter"} "${cases[@]}"
 run_tests hazards "$python" tests/hazards/run_hazards.py --workers 1 ${filter:+--filter "$filter"} $([ "$mode" = quick ] && echo --quick)
 run_tests crash "$python" tests/crash/run_crash.py ${filter:+--filter "$filter"} "${crash[@]}"
+if [ "$mode" != quick ]; then
+  run_tests load "$python" tests/load/run_load.py ${filter:+--filter "$filter"} $([ "$mode" = full ] && echo --full)
+fi
 finish

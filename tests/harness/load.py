@@ -19,6 +19,10 @@ import pymysql
 EXPECTED = {1062, 1205, 1213, 1451, 1452, 1020}
 
 
+class Refused(Exception):
+    """A step that takes back what it has done."""
+
+
 class Worker(threading.Thread):
     """One application connection."""
 
@@ -44,8 +48,8 @@ class Worker(threading.Thread):
                     self.step()
                     connection.commit()
                     self.transactions += 1
-                except (pymysql.err.OperationalError, pymysql.err.IntegrityError) as error:
-                    if error.args[0] not in EXPECTED:
+                except (pymysql.err.OperationalError, pymysql.err.IntegrityError, Refused) as error:
+                    if not isinstance(error, Refused) and error.args[0] not in EXPECTED:
                         raise
                     connection.rollback()
                     self.refused += 1
@@ -199,9 +203,9 @@ class Worker(threading.Thread):
 class Load:
     """Workers on one database. Many short transactions are spread over a few connections."""
 
-    def __init__(self, port, database, workers=3, rate=350, seed=1, socket=None):
+    def __init__(self, port, database, workers=3, rate=350, seed=1, socket=None, worker=Worker):
         address = {"unix_socket": socket} if socket else {"port": port}
-        self.workers = [Worker(number, address, database, seed, rate / workers) for number in range(workers)]
+        self.workers = [worker(number, address, database, seed, rate / workers) for number in range(workers)]
 
     def start(self):
         for worker in self.workers:
