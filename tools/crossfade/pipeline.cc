@@ -17,6 +17,15 @@ constexpr std::chrono::milliseconds kHeartbeatEvery{1000};
 constexpr std::chrono::seconds kPreparedWait{10};
 constexpr std::string_view kPreparedFinding = "CF1151";
 
+// Grows with each chunk that is in and each batch that is applied.
+uint64_t DoneSoFar(const StatusReport& report) {
+  uint64_t done = report.applied_seq.value;
+  for (const auto& [name, table] : report.tables) {
+    done += table.chunks_done;
+  }
+  return done;
+}
+
 Status RefuseBlockers(const std::vector<apply::Finding>& findings, const std::string& outcome) {
   std::string objects;
   std::string text;
@@ -312,9 +321,14 @@ void Pipeline::Fatal(const Error& error) {
 Status Pipeline::Retry(const std::string& what, const std::function<Status()>& step) {
   Backoff backoff;
   while (true) {
+    const uint64_t before = DoneSoFar(board_->Read());
     const Status done = step();
     if (done || !IsRetriable(done.error()) || halt_.stop_requested()) {
       return done;
+    }
+    // Pauses grow while nothing is achieved, not over all the cuts of a process's long life.
+    if (DoneSoFar(board_->Read()) > before) {
+      backoff.Reset();
     }
     board_->SetError(done.error());
     spdlog::warn("{}: {}; trying again in {} ms", what, done.error().ToString(), backoff.next().count());
