@@ -155,12 +155,18 @@ print("%d passed, %d failed, %d skipped" % (tests - failed - skipped, failed, sk
 sys.exit(1 if failed else 0)
 PYTHON
 }
+# docs/configuration.md is what the program prints.
+check_configuration_page() {
+  build/tools/crossfade/crossfade config --page | diff docs/configuration.md - ||
+    { echo "mend it with: build/tools/crossfade/crossfade config --page > docs/configuration.md"; return 1; }
+}
 export -f unit_tests
 export root logs python jobs filter
 
 if [ -z "$filter" ]; then
   check "format" check_format
   check "includes" "$python" tools/check_includes.py
+  check "configuration page" check_configuration_page
   check "failpoints" "$python" tools/check_failpoints.py
   check "harness" "$python" -m py_compile tests/*.py tests/*/*.py tools/*.py bench/*.py
 fi

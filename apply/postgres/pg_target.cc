@@ -1,11 +1,13 @@
 #include "apply/postgres/pg_target.h"
 
+#include <algorithm>
 #include <atomic>
 #include <mutex>
 #include <utility>
 
 #include "apply/postgres/chunk_loader.h"
 #include "apply/postgres/control.h"
+#include "apply/postgres/rights.h"
 #include "apply/postgres/schema_build.h"
 #include "apply/postgres/schema_catalog.h"
 #include "apply/postgres/schema_compare.h"
@@ -136,6 +138,13 @@ Result<TargetState> PgTarget::TakeOver(const Owner& owner, bool force, std::stop
     CROSSFADE_TRY(MakeControl(connection, options_.lock_timeout_ms));
     return TakeOverMigration(connection, request, stop);
   });
+  if (!state && state.error().server_code == "42501") {
+    Error error = std::move(state).error();
+    error.fix = fmt::format("GRANT CREATE ON DATABASE {} TO {}; 'crossfade check' names all rights that are missing",
+                            Connection::Identifier(options_.connection.database),
+                            Connection::Identifier(options_.connection.user));
+    return Fail(std::move(error));
+  }
   if (state) {
     epoch_ = state->epoch;
     const std::lock_guard lock(journal_mutex_);
@@ -209,6 +218,11 @@ Status PgTarget::FindRows(SchemaConnection* connection, const WantedTable& table
 Result<std::vector<Finding>> PgTarget::PlanSchema(const RouteSet& routes) {
   CROSSFADE_ASSIGN(auto connection, OpenSchema());
   CROSSFADE_ASSIGN(SchemaPlan plan, Plan(routes, *connection));
+  CROSSFADE_ASSIGN(const std::vector<Finding> rights, FindMissingRights(connection.get(), plan));
+  plan.findings.insert(plan.findings.end(), rights.begin(), rights.end());
+  if (std::any_of(rights.begin(), rights.end(), [](const Finding& f) { return f.blocks; })) {
+    return std::move(plan.findings);  // what stands there cannot be looked at
+  }
   for (const WantedTable& table : plan.tables) {
     CROSSFADE_ASSIGN(const auto standing, connection->ReadTable(table.schema, table.table));
     if (!standing) {

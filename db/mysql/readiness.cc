@@ -138,6 +138,21 @@ void Judgement::JudgePrivileges() {
   }
   const bool may_lock = privileges.HasGlobal("RELOAD") || privileges.HasGlobal("FLUSH_TABLES") ||
                         privileges.HasOn(database_, "LOCK TABLES");
+  // Measured: MariaDB keeps a table's metadata locked behind ROLLBACK TO SAVEPOINT unless the session may leave the
+  // log.
+  if (!mysql_ && facts_.version_number >= 100500 && !privileges.HasGlobal("BINLOG ADMIN") &&
+      !privileges.HasGlobal("SUPER")) {
+    Add(false, "CF1154", "BINLOG ADMIN", "not granted to " + facts_.account,
+        "a schema change on the source, and everybody behind it, waits until the copy has ended",
+        Grant("BINLOG ADMIN", "*.*"));
+  }
+  if (mysql_ && facts_.version_number >= 80000 && !privileges.HasGlobal("BACKUP_ADMIN") &&
+      (!needs_.consistent_copy || !may_lock)) {
+    Add(false, "CF1155", "BACKUP_ADMIN", "not granted to " + facts_.account,
+        "in a chunked copy, tables without a key and tables joined by foreign keys with an action can only be read in"
+        " moments when the source does not commit",
+        Grant("BACKUP_ADMIN", "*.*"));
+  }
   if (needs_.consistent_copy && !may_lock) {
     Add(false, "CF1146", "RELOAD", "not granted to " + facts_.account,
         "the copy's readers cannot open their snapshots at one position: it will be chunked", Grant("RELOAD", "*.*"));
@@ -146,6 +161,9 @@ void Judgement::JudgePrivileges() {
 
 void Judgement::JudgeTables() {
   for (const auto& [table, engine] : facts_.other_engines) {
+    if (needs_.concerns && !needs_.concerns(table)) {
+      continue;
+    }
     Add(true, "CF1147", database_ + "." + table, engine, "a table without transactions has no state to copy exactly",
         fmt::format("ALTER TABLE {}.{} ENGINE = InnoDB", Connection::Identifier(database_),
                     Connection::Identifier(table)));

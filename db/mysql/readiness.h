@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <string>
 #include <vector>
@@ -19,8 +20,8 @@ namespace crossfade::mysql {
 //   CF1143 binlog_row_image is not FULL     CF1151 a prepared XA transaction is open
 //   CF1144 binlog_row_metadata is not FULL  CF1152 gtid_strict_mode is OFF (MariaDB)
 //   CF1145 a privilege is missing           CF1153 a replica that does not log what it applies
-//   CF1146 no right to lock tables
-//   CF1147 a table is not InnoDB
+//   CF1146 no right to lock tables          CF1154 no right to leave the log (MariaDB)
+//   CF1147 a table is not InnoDB            CF1155 no right to see log and data at one time (MySQL)
 struct Finding {
   bool blocks = false;  // false: to be known, and the migration can go on
   std::string code;
@@ -33,8 +34,9 @@ struct Finding {
 };
 
 struct SourceNeeds {
-  bool consistent_copy = true;               // one state for all readers: needs a lock of milliseconds
-  uint64_t log_retention_s = 3 * 24 * 3600;  // how long the log must hold what we have not read
+  bool consistent_copy = true;                       // one state for all readers: needs a lock of milliseconds
+  uint64_t log_retention_s = 3 * 24 * 3600;          // how long the log must hold what we have not read
+  std::function<bool(const std::string&)> concerns;  // which tables are copied; empty: all
 };
 
 // What a verdict is based on.

@@ -1,5 +1,6 @@
 """Several customers in the same tables, findings of check, abort, and secrets."""
 
+import json
 import os
 import time
 
@@ -185,6 +186,36 @@ def check_says_what_is_missing(scene):
     move = scene.migration()
     code, out, err = move.command("check")
     expect(code in (1, 3) and ("log_bin" in out + err or "log-bin" in out + err or "binary log" in out + err), "status %d\n%s%s" % (code, out, err))
+
+
+@hazard("check")
+def rights_that_the_target_account_lacks(scene):
+    """Each is named with the statement that grants it; when these were run, and nothing else, the migration works."""
+    scene.schema(FAMILY)
+    first = scene.migration(tenant="first")
+    first.run_until_caught_up()
+    for fresh in (True, False):
+        if fresh:
+            scene.new_target_database()
+            scene.target.client("ALTER DATABASE %s OWNER TO postgres; REVOKE ALL ON DATABASE %s FROM PUBLIC; GRANT CONNECT ON DATABASE %s TO PUBLIC"
+                                % ((scene.target_database,) * 3))
+        else:
+            scene.target_database = scene.database
+        user = "modest_%s_%d" % (scene.database, fresh)
+        scene.target.client("CREATE ROLE %s LOGIN" % user)
+        move = scene.migration(tenant="second", target__user=user)
+        move.start()
+        scene.expect_exit(move, 3, "permission denied.*fix: GRANT|CF1710.*GRANT")
+        for _ in range(4):
+            code, out, err = move.command("check", "--json")
+            findings = [finding for finding in json.loads(out) if finding["code"].startswith("CF156")]
+            for finding in findings:
+                scene.on_target(finding["fix"])
+            if not findings:
+                break
+        expect(code == 0 and not findings, "status %d\n%s%s" % (code, out, err))
+        move.run_until_caught_up()
+        scene.compare(move)
 
 
 @hazard("check")

@@ -74,20 +74,6 @@ Pipeline::~Pipeline() {
   }
 }
 
-apply::RouteRules RulesOf(const Config& config) {
-  apply::RouteRules rules;
-  rules.tenancy.mode = config.tenant.mode == "none" ? apply::TenancyMode::kNone : apply::TenancyMode::kColumn;
-  rules.tenancy.column = config.tenant.column;
-  rules.tenancy.type = config.tenant.type == "bigint" ? apply::TenantType::kBigint
-                       : config.tenant.type == "uuid" ? apply::TenantType::kUuid
-                                                      : apply::TenantType::kText;
-  rules.tenancy.value = config.tenant.value;
-  rules.target_schema = config.target.schema;
-  rules.include = config.tables.include;
-  rules.exclude = config.tables.exclude;
-  return rules;
-}
-
 Status Pipeline::Run(std::stop_token stop) {
   const std::stop_callback forward(stop, [this] { halt_.request_stop(); });
   Status result = RunOwned();

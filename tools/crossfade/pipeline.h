@@ -107,9 +107,6 @@ class Pipeline {
   std::optional<Error> fatal_;  // guarded by fatal_mutex_
 };
 
-// How the configuration names tables, tenant and target.
-apply::RouteRules RulesOf(const Config& config);
-
 // All chunks were read from one state: low = high everywhere, at one Position.
 bool AreOnePosition(const std::vector<ChunkMark>& marks);
 

@@ -23,15 +23,13 @@ constexpr const char* kMayNotRecover = "1401";
 // MariaDB or MySQL: one engine, two flavors.
 class MySqlEngine : public SourceEngine {
  public:
-  MySqlEngine(mysql::ConnectionOptions options, mysql::Flavor flavor, uint32_t server_id, bool wants_lock)
-      : options_(std::move(options)), flavor_(flavor), server_id_(server_id), wants_lock_(wants_lock) {}
+  MySqlEngine(mysql::ConnectionOptions options, mysql::Flavor flavor, uint32_t server_id, mysql::SourceNeeds needs)
+      : options_(std::move(options)), flavor_(flavor), server_id_(server_id), needs_(std::move(needs)) {}
 
   Result<std::vector<apply::Finding>> Check() override {
     CROSSFADE_ASSIGN(const std::unique_ptr<Connection> connection, Connect());
-    mysql::SourceNeeds needs;
-    needs.consistent_copy = wants_lock_;
     CROSSFADE_ASSIGN(const std::vector<mysql::Finding> found,
-                     mysql::CheckSource(*connection, options_.database, needs));
+                     mysql::CheckSource(*connection, options_.database, needs_));
     std::vector<apply::Finding> findings;
     for (const mysql::Finding& f : found) {
       findings.push_back({f.blocks, f.code, f.object, f.found, f.meaning, f.fix});
@@ -166,7 +164,7 @@ class MySqlEngine : public SourceEngine {
   mysql::ConnectionOptions options_;
   mysql::Flavor flavor_;
   uint32_t server_id_;
-  bool wants_lock_;
+  const mysql::SourceNeeds needs_;
 };
 
 postgres::TypePolicy TypesOf(const Config& config) {
@@ -181,6 +179,20 @@ postgres::TypePolicy TypesOf(const Config& config) {
 }
 
 }  // namespace
+
+apply::RouteRules RulesOf(const Config& config) {
+  apply::RouteRules rules;
+  rules.tenancy.mode = config.tenant.mode == "none" ? apply::TenancyMode::kNone : apply::TenancyMode::kColumn;
+  rules.tenancy.column = config.tenant.column;
+  rules.tenancy.type = config.tenant.type == "bigint" ? apply::TenantType::kBigint
+                       : config.tenant.type == "uuid" ? apply::TenantType::kUuid
+                                                      : apply::TenantType::kText;
+  rules.tenancy.value = config.tenant.value;
+  rules.target_schema = config.target.schema;
+  rules.include = config.tables.include;
+  rules.exclude = config.tables.exclude;
+  return rules;
+}
 
 Result<std::unique_ptr<SourceEngine>> MakeSourceEngine(const Config& config) {
   mysql::ConnectionOptions options;
@@ -199,7 +211,10 @@ Result<std::unique_ptr<SourceEngine>> MakeSourceEngine(const Config& config) {
   std::random_device random;
   const auto drawn = std::uniform_int_distribution<uint32_t>(100'000'000, 4'000'000'000)(random);
   const auto server_id = config.source.server_id != 0 ? static_cast<uint32_t>(config.source.server_id) : drawn;
-  return std::make_unique<MySqlEngine>(std::move(options), flavor, server_id, config.snapshot.mode == "consistent");
+  mysql::SourceNeeds needs;
+  needs.consistent_copy = config.snapshot.mode == "consistent";
+  needs.concerns = [rules = RulesOf(config)](const std::string& table) { return rules.Includes(table); };
+  return std::make_unique<MySqlEngine>(std::move(options), flavor, server_id, std::move(needs));
 }
 
 Result<std::unique_ptr<apply::Target>> OpenTarget(const Config& config) {

@@ -48,6 +48,9 @@ class SourceEngine {
   virtual Result<Load> ReadLoad() = 0;
 };
 
+// How the configuration names tables, tenant and target.
+apply::RouteRules RulesOf(const Config& config);
+
 // Config error CF1706 when the password cannot be had. Does not connect.
 Result<std::unique_ptr<SourceEngine>> MakeSourceEngine(const Config& config);
 
