@@ -14,8 +14,9 @@ constexpr std::chrono::seconds kAnswersWithin{30};
 // A made-up rotation comes before the file's first event, perhaps a heartbeat.
 constexpr int kPacketsBefore = 8;
 
-// When the file was begun, by the server's clock, as its first event says. None if the server does not give the file.
-Result<std::optional<int64_t>> ReadBegin(mysql::Connection& connection, const std::string& file) {
+}  // namespace
+
+Result<std::optional<int64_t>> ReadLogBegin(mysql::Connection& connection, const std::string& file) {
   CROSSFADE_TRY(connection.Execute("SET @master_binlog_checksum = 'CRC32', @source_binlog_checksum = 'CRC32'"));
   CROSSFADE_TRY(connection.SendCommand(kBinlogDump, DumpByFile(file, kFirstOffset, RandomServerId())));
   const Deadline deadline = After(kAnswersWithin);
@@ -36,8 +37,6 @@ Result<std::optional<int64_t>> ReadBegin(mysql::Connection& connection, const st
   return std::optional<int64_t>();
 }
 
-}  // namespace
-
 Status CheckLogMark(mysql::Connection& connection, const Position& from, const std::vector<LogMark>& known) {
   const auto mark = std::find_if(known.begin(), known.end(), [&](const LogMark& one) {
     return one.server == from.server && one.file == from.file && one.server == connection.server().identity;
@@ -45,7 +44,7 @@ Status CheckLogMark(mysql::Connection& connection, const Position& from, const s
   if (mark == known.end()) {
     return {};
   }
-  const auto begun = ReadBegin(connection, from.file);
+  const auto begun = ReadLogBegin(connection, from.file);
   if (!begun) {
     // A server that has no such file says so as an error: what is purged can no longer be asked.
     return begun.error().error_class == ErrorClass::kReconnect ? Fail(begun.error()) : Status();

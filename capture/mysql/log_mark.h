@@ -1,6 +1,9 @@
 // Telling a server's log file from another one of the same name.
 #pragma once
 
+#include <cstdint>
+#include <optional>
+#include <string>
 #include <vector>
 
 #include "capture/source.h"
@@ -15,5 +18,9 @@ namespace crossfade::capture {
 // tells. Corrupt CF1204 if it is another one than `known` says. `connection`: of its own, useless afterwards. Nothing
 // is asked when `known` has no mark of that file.
 Status CheckLogMark(mysql::Connection& connection, const Position& from, const std::vector<LogMark>& known);
+
+// When a file was begun, by the server's clock, as its first event says; none if the server does not give the file.
+// `connection`: of its own, useless afterwards.
+Result<std::optional<int64_t>> ReadLogBegin(mysql::Connection& connection, const std::string& file);
 
 }  // namespace crossfade::capture

@@ -171,6 +171,11 @@ void Judgement::JudgeTables() {
 }
 
 void Judgement::JudgeRetention() {
+  if (const std::string limit = Variable("max_binlog_total_size", "0"); limit != "0" && !limit.empty()) {
+    Add(false, "CF1154", "max_binlog_total_size", limit,
+        "log is purged when all of it is larger, read or not: a pause of the migration, and the copy, must write less",
+        Set("max_binlog_total_size", "0"));
+  }
   if (Upper(Variable("binlog_expire_logs_auto_purge", "ON")) == "OFF") {
     return;
   }
@@ -287,7 +292,8 @@ bool IsDenied(const Error& error) {
 Status ReadVariables(Connection& connection, SourceFacts* facts) {
   return connection.Query(
       "SHOW GLOBAL VARIABLES WHERE Variable_name IN ('log_bin', 'server_id', 'binlog_format', 'binlog_row_image', "
-      "'binlog_row_metadata', 'expire_logs_days', 'binlog_expire_logs_seconds', 'binlog_expire_logs_auto_purge', "
+      "'binlog_row_metadata', 'expire_logs_days', 'max_binlog_total_size', 'binlog_expire_logs_seconds', "
+      "'binlog_expire_logs_auto_purge', "
       "'gtid_mode', 'enforce_gtid_consistency', 'gtid_strict_mode', 'log_slave_updates', 'log_replica_updates')",
       [&](TextRow row) {
         facts->variables.emplace(row[0].value_or(""), row[1].value_or(""));

@@ -2,7 +2,9 @@
 
 import glob
 import os
+import re
 import shutil
+import urllib.request
 
 import migration
 from following import started
@@ -136,6 +138,34 @@ def rebuilding_needs_the_log(scene):
     move.start("--rebuild-journal")
     expect(move.wait(60) in (3, 6) and "CF1203" in move.log_tail(), move.log_tail())
     expect(scene.on_target("SELECT * FROM counter ORDER BY id") == before, "the target was changed")
+
+
+@hazard("H22", quick=False)
+def log_is_about_to_be_purged(scene):
+    """Capture stands still, and the source will soon purge what it needs: said in time, and taken back when it is read."""
+    source = scene.own_source()
+    source.client("SET GLOBAL binlog_expire_logs_seconds = 40")
+    scene.schema(COUNTED)
+    move = scene.migration(http__listen="127.0.0.1:0")
+    path, open_gate = scene.gate("capture")
+    expect("CF1148" in move.command("check")[1], "check does not say that the log is kept too short")
+    move.start(failpoints="journal.sync.before=wait:" + path)
+    move.wait_phase("following")
+    expect(move.status()["warnings"] == [], "warned too early: %s" % move.status()["warnings"])
+    count(scene)
+    scene.sql("FLUSH BINARY LOGS")
+    wait_until(lambda: move.status()["warnings"], "not warned", 40)
+    status = move.status()
+    expect(re.search("purge binlog.0+1.*SET GLOBAL binlog_expire_logs_seconds = .*CF1770", status["warnings"][0]), status["warnings"][0])
+    expect(0 < status["retention"]["left_s"] <= 20 and status["retention"]["kept_s"] == 40, "retention is %s" % status["retention"])
+    expect("CF1770" in move.command("status")[1] and "CF1770" in move.log_tail(), "neither in status nor in the log")
+    with urllib.request.urlopen("http://%s/metrics" % status["http"], timeout=10) as answer:
+        metrics = answer.read().decode()
+    expect(re.search(r'crossfade_source_log_left_seconds{[^}]*} \d', metrics) and re.search(r'crossfade_warnings{[^}]*} 1', metrics), metrics)
+    open_gate()
+    wait_until(lambda: not move.status()["warnings"], "the warning stays")
+    scene.catch_up_and_compare(move)
+    wait_until(lambda: "no process has run" in move.command("status")[1], "status of a stopped migration does not warn", 40)
 
 
 def flip(path):

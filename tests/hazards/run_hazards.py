@@ -52,8 +52,11 @@ def main():
     parser.add_argument("--workers", type=int, default=2, help="hazards tried at the same time, for each source server")
     parser.add_argument("--list", action="store_true")
     parser.add_argument("--keep", action="store_true")
+    parser.add_argument("--full", action="store_true", help="the large transaction has 2 GiB")
     parser.add_argument("--open", action="store_true", help="those too that are known not to hold yet")
     arguments = parser.parse_args()
+    if arguments.full:
+        stage.LARGE_MIB = 2048
     engines = arguments.engine or ["mariadb", "mysql"]
     skipped = 0
     jobs = [(function, engine) for function, names, on, quick in stage.HAZARDS for engine in on

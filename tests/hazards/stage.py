@@ -11,6 +11,9 @@ import servers
 
 HAZARDS = []
 
+# Size of the transaction that is larger than every buffer.
+LARGE_MIB = int(os.environ.get("CROSSFADE_TEST_LARGE_MIB", "128"))
+
 
 def hazard(*names, engines=("mariadb", "mysql"), quick=True):
     """Names of tests/hazards' page (H1 ...) that the test is about."""
@@ -142,6 +145,12 @@ def wait_until(condition, message, timeout_s=30):
         if time.monotonic() > deadline:
             raise Wrong(message)
         time.sleep(0.05)
+
+
+def peak_mib(pid):
+    """Most memory that a process has had."""
+    with open("/proc/%d/status" % pid, encoding="ascii") as file:
+        return next(int(line.split()[1]) // 1024 for line in file if line.startswith("VmHWM"))
 
 
 class Background(threading.Thread):

@@ -241,11 +241,14 @@ int StatusCommand(const std::string& path, bool json) {
   if (!config) {
     return Report(config.error());
   }
-  const Result<StatusReport> report = ReadStatusFile(config->state_dir);
+  Result<StatusReport> report = ReadStatusFile(config->state_dir);
   if (!report) {
     return Report(report.error());
   }
   const bool alive = IsAlive(*report);
+  if (const std::string warning = alive ? "" : RetentionOfStopped(*report, WallMicros()); !warning.empty()) {
+    report->warnings = {warning};
+  }
   if (json) {
     nlohmann::json out = nlohmann::json::parse(StatusJson(*report));
     // The recorded error keeps its parts only in the file itself.
@@ -255,6 +258,7 @@ int StatusCommand(const std::string& path, bool json) {
       out = std::move(whole);
     }
     out["alive"] = alive;
+    out["warnings"] = report->warnings;
     std::cout << out.dump(2) << "\n";
   } else {
     std::cout << StatusText(*report, alive);

@@ -67,6 +67,7 @@ Pipeline::Pipeline(const Config& config, const RunOptions& options, StatusBoard*
 
 Pipeline::~Pipeline() {
   halt_.request_stop();
+  retention_watch_.reset();
   for (std::jthread* thread : {&capture_, &heartbeat_}) {
     if (thread->joinable()) {
       thread->join();
@@ -78,6 +79,7 @@ Status Pipeline::Run(std::stop_token stop) {
   const std::stop_callback forward(stop, [this] { halt_.request_stop(); });
   Status result = RunOwned();
   halt_.request_stop();
+  retention_watch_.reset();
   if (capture_.joinable()) {
     capture_.join();
   }
@@ -281,6 +283,8 @@ void Pipeline::StartCapture() {
   if (capture_.joinable()) {
     return;
   }
+  retention_watch_ =
+      std::make_unique<RetentionWatch>(source_.get(), board_, [this] { return journal_->tail().position; });
   capture_ = std::jthread([this] {
     CaptureLoop loop(
         journal_.get(),

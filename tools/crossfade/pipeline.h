@@ -19,6 +19,7 @@
 #include "state/journal.h"
 #include "tools/crossfade/commands.h"
 #include "tools/crossfade/config.h"
+#include "tools/crossfade/retention_watch.h"
 #include "tools/crossfade/source_engine.h"
 #include "tools/crossfade/status.h"
 #include "tools/crossfade/status_publisher.h"
@@ -101,6 +102,7 @@ class Pipeline {
   Goal goal_;
   std::atomic<bool> copying_{false};
   std::unique_ptr<StatusPublisher> publisher_;
+  std::unique_ptr<RetentionWatch> retention_watch_;
   std::jthread heartbeat_;
   std::jthread capture_;
   std::mutex fatal_mutex_;

@@ -143,6 +143,10 @@ class MySqlEngine : public SourceEngine {
     return load;
   }
 
+  Result<capture::Retention> ReadRetention(const Position& needed) override {
+    return capture::ReadRetention(options_, needed);
+  }
+
  private:
   Result<std::unique_ptr<Connection>> Connect() const {
     CROSSFADE_ASSIGN(std::unique_ptr<Connection> connection, Connection::Open(options_));

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "apply/target.h"
+#include "capture/mysql/log_retention.h"
 #include "capture/source.h"
 #include "core/error.h"
 #include "core/position.h"
@@ -46,6 +47,9 @@ class SourceEngine {
     uint64_t history_length = 0;
   };
   virtual Result<Load> ReadLoad() = 0;
+
+  // How long the source will still keep what is read after `needed`.
+  virtual Result<capture::Retention> ReadRetention(const Position& needed) = 0;
 };
 
 // How the configuration names tables, tenant and target.

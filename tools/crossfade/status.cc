@@ -151,6 +151,7 @@ std::string StatusJson(const StatusReport& r) {
         {"budget_bytes", r.journal_budget_bytes},
         {"over_budget", r.journal_over_budget},
         {"pins", pins}}},
+      {"retention", {{"kept_s", r.retention_kept_s}, {"left_s", r.retention_left_s}}},
       {"warnings", r.warnings},
       {"last_error", ErrorJson(r)},
   };
@@ -203,6 +204,10 @@ Result<StatusReport> ParseStatusJson(const std::string& text) {
   r.journal_over_budget = journal.value("over_budget", false);
   for (const auto& [holder, seq] : journal.at("pins").items()) {
     r.pins.emplace_back(holder, seq.get<uint64_t>());
+  }
+  if (const auto retention = json.find("retention"); retention != json.end()) {
+    r.retention_kept_s = retention->value("kept_s", int64_t{-1});
+    r.retention_left_s = retention->value("left_s", int64_t{-1});
   }
   r.warnings = json.value("warnings", std::vector<std::string>{});
   if (const Json& error = json.at("last_error"); error.is_object()) {
@@ -285,6 +290,11 @@ std::string StatusMetrics(const StatusReport& r) {
   gauge("crossfade_capture_reconnects", "Reconnects to the source's log since start",
         static_cast<double>(r.capture_reconnects));
   gauge("crossfade_epoch", "Epoch of the owner", static_cast<double>(r.epoch));
+  gauge("crossfade_source_log_kept_seconds", "How long the source keeps a closed log file; -1: for ever, or not known",
+        static_cast<double>(r.retention_kept_s));
+  gauge("crossfade_source_log_left_seconds",
+        "Until the source may purge what is not captured; -1: nothing of that is in a closed file",
+        static_cast<double>(r.retention_left_s));
   gauge("crossfade_warnings", "Standing warnings", static_cast<double>(r.warnings.size()));
   return prometheus::TextSerializer().Serialize(registry.Collect());
 }

@@ -63,6 +63,8 @@ struct StatusReport {
   uint64_t journal_budget_bytes = 0;
   bool journal_over_budget = false;
   std::vector<std::pair<std::string, uint64_t>> pins;
+  int64_t retention_kept_s = -1;      // how long the source keeps a closed log file; -1: for ever, or not known
+  int64_t retention_left_s = -1;      // until it may purge what is not captured; -1: nothing of that is closed
   std::vector<std::string> warnings;  // standing ones: retention at risk, budget, ...
   std::optional<Error> last_error;
   int64_t last_error_us = 0;

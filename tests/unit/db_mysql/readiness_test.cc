@@ -99,6 +99,9 @@ TEST(Readiness, RetentionIsComparedWithTheNeed) {
   EXPECT_FALSE(findings[0].blocks);
   EXPECT_EQ(findings[0].fix, "SET GLOBAL binlog_expire_logs_seconds = 100000");
   facts.variables.erase("binlog_expire_logs_seconds");
+  facts.variables["max_binlog_total_size"] = "1048576";
+  EXPECT_EQ(Codes(Judge(facts, "shop", needs)), std::set<std::string>{"CF1154"});
+  facts.variables["max_binlog_total_size"] = "0";
   facts.variables["expire_logs_days"] = "1.000000";
   EXPECT_EQ(Judge(facts, "shop", needs).at(0).fix, "SET GLOBAL expire_logs_days = 2");
   SourceFacts kept = Good(Flavor::kMySql);
