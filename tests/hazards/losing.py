@@ -208,6 +208,10 @@ def journal_is_damaged(scene):
             expect(damaged == "*.log", "nobody noticed that %s is damaged" % damaged)
         else:
             scene.expect_exit(move, 6, "rebuild-journal")
+            point = {"*.sst": "rebuild.set_aside.before", "MANIFEST-*": "rebuild.set_aside.after"}.get(damaged)
+            if point:
+                move.start("--rebuild-journal", failpoints=point + "=crash")
+                expect(move.wait(60) == migration.CRASH_STATUS, point + " was not met\n" + move.log_tail())
             move.start("--rebuild-journal")
             wait_until(lambda: follows(move), "does not follow")
             expect(os.path.isdir(os.path.join(move.state_directory, "journal.damaged")), "the damaged journal was not kept")
