@@ -142,7 +142,7 @@ void Judgement::JudgePrivileges() {
   // log.
   if (!mysql_ && facts_.version_number >= 100500 && !privileges.HasGlobal("BINLOG ADMIN") &&
       !privileges.HasGlobal("SUPER")) {
-    Add(false, "CF1154", "BINLOG ADMIN", "not granted to " + facts_.account,
+    Add(false, "CF1156", "BINLOG ADMIN", "not granted to " + facts_.account,
         "a schema change on the source, and everybody behind it, waits until the copy has ended",
         Grant("BINLOG ADMIN", "*.*"));
   }

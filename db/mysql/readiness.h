@@ -21,8 +21,8 @@ namespace crossfade::mysql {
 //   CF1144 binlog_row_metadata is not FULL  CF1152 gtid_strict_mode is OFF (MariaDB)
 //   CF1145 a privilege is missing           CF1153 a replica that does not log what it applies
 //   CF1146 no right to lock tables          CF1154 the log is purged by size
-//   CF1147 a table is not InnoDB
-  std::function<bool(const std::string&)> concerns;  // which tables are copied; empty: all
+//   CF1147 a table is not InnoDB            CF1155 no right to see log and data at one time (MySQL)
+//                                           CF1156 no right to leave the log (MariaDB)
 struct Finding {
   bool blocks = false;  // false: to be known, and the migration can go on
   std::string code;

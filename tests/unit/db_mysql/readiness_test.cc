@@ -287,7 +287,7 @@ TEST_P(ReadinessServerTest, PrivilegesOfAnAccount) {
   std::set<std::string> missing;
   for (int round = 0; round < 2; ++round) {  // the foreign keys are seen only with SELECT
     for (const Finding& finding : check()) {
-      if (finding.code == "CF1145" || finding.code == "CF1146" || finding.code == "CF1154" ||
+      if (finding.code == "CF1145" || finding.code == "CF1146" || finding.code == "CF1156" ||
           finding.code == "CF1155") {
         EXPECT_EQ(finding.blocks, finding.code == "CF1145" && finding.object != "XA_RECOVER_ADMIN");
         missing.insert(finding.object);
@@ -301,7 +301,7 @@ TEST_P(ReadinessServerTest, PrivilegesOfAnAccount) {
                                                         "XA_RECOVER_ADMIN", "BACKUP_ADMIN"}));
   const auto left = check();
   EXPECT_EQ(OfCode(left, "CF1145").size(), 0u);
-  for (const char* code : {"CF1146", "CF1154", "CF1155"}) {
+  for (const char* code : {"CF1146", "CF1155", "CF1156"}) {
     EXPECT_EQ(OfCode(left, code).size(), 0u) << code;
   }
   Do("DROP USER cf_ready, cf_ready@localhost");
