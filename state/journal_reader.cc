@@ -47,7 +47,11 @@ class RocksReader final : public JournalReader {
     }
     CROSSFADE_ASSIGN(const std::string_view block, Unseal(key.view(), cursor_->value(), DescribeLogKey(key.view())));
     ++next_part_;
-    return std::optional<ChangeBlock>(ChangeBlock{std::string(block)});
+    ChangeBlock copied{std::string(block)};
+    if (cursor_bytes_ >= kCursorBytes) {
+      cursor_.reset();  // with the block that it holds, which may be large
+    }
+    return std::optional<ChangeBlock>(std::move(copied));
   }
 
  private:

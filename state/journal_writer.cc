@@ -11,6 +11,9 @@ namespace {
 
 // RocksDB's values end at 4 GiB.
 constexpr uint64_t kMostPartBytes = 0xF0000000;
+// From here on copies of one change are counted: room is made for it as a whole, and given back at once.
+constexpr uint64_t kLargeBytes = 8 << 20;
+constexpr size_t kSealBytes = 16;
 
 class RocksWriter final : public JournalWriter {
  public:
@@ -93,6 +96,7 @@ class RocksWriter final : public JournalWriter {
   Seq next() const { return tail_.seq.Next(); }
   void PutPart(Family family, std::string_view key, std::string_view block);
   Status WriteAhead();
+  Status MakeRoom();
   Status MovePartsToOpen(const std::string& xid);
   Status MovePartsToLog(const std::string& xid, uint32_t parts);
   Result<std::string> ReadPart(Family family, std::string_view key, std::string_view what);
@@ -151,14 +155,35 @@ Status RocksWriter::WriteAhead() {
     return MakeError(ErrorClass::kData, "CF1311", kJournalComponent, "seq {}: a change of {} bytes is too large",
                      next().value, block_.size());
   }
+  const bool large = block_.size() >= kLargeBytes;
+  if (large) {
+    CROSSFADE_TRY(MakeRoom());
+  }
   PutPart(Family::kLog, LogKey(next(), parts_).view(), block_);
   ++parts_;
   part_bytes_ += block_.size();
   block_.clear();
   block_.shrink_to_fit();
+  if (large) {
+    std::string().swap(value_);
+  }
   CROSSFADE_FAILPOINT("journal.part.before");
   CROSSFADE_TRY(Write());
   CROSSFADE_FAILPOINT("journal.part.after");
+  // The store makes two copies on the way to its file: before a reader begins to make its own.
+  return large ? store_->Flush(Family::kLog) : Status{};
+}
+
+// For the block alone. Strings and batches that grow by themselves take twice what they hold.
+Status RocksWriter::MakeRoom() {
+  if (!batch_.empty()) {
+    CROSSFADE_FAILPOINT("journal.append.before");
+    CROSSFADE_TRY(Write());
+    CROSSFADE_FAILPOINT("journal.append.after");
+  }
+  batch_.Reserve(block_.size() + kSealBytes);
+  std::string().swap(value_);
+  value_.reserve(block_.size() + kSealBytes);
   return {};
 }
 

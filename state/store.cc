@@ -18,6 +18,7 @@ namespace crossfade::state {
 namespace {
 
 constexpr std::string_view kComponent = "state.journal";
+constexpr size_t kKeptBatchBytes = 8 << 20;
 constexpr std::array<const char*, 4> kFamilyNames = {"default", "log", "open", "schema"};
 
 using Handles = std::array<rocksdb::ColumnFamilyHandle*, kFamilyNames.size()>;
@@ -143,7 +144,20 @@ void Batch::Delete(Family family, std::string_view key) {
   rep_->batch.Delete((*rep_->handles)[static_cast<size_t>(family)], ToSlice(key)).PermitUncheckedError();
 }
 
-void Batch::Clear() { rep_->batch.Clear(); }
+void Batch::Clear() {
+  if (bytes() > kKeptBatchBytes) {
+    rep_->batch = rocksdb::WriteBatch();
+  } else {
+    rep_->batch.Clear();
+  }
+}
+
+// What is put beside the values, our keys and the tail's record, is small.
+void Batch::Reserve(size_t bytes) {
+  constexpr size_t kBeside = 64 << 10;
+  rep_->batch = rocksdb::WriteBatch(bytes + kBeside);
+}
+
 bool Batch::empty() const { return rep_->batch.Count() == 0; }
 size_t Batch::bytes() const { return rep_->batch.GetDataSize(); }
 
@@ -218,6 +232,11 @@ Status Store::Write(Batch* batch) {
 Status Store::Sync() {
   const rocksdb::Status status = rep_->db->SyncWAL();
   return status.ok() ? Status{} : Failed(status, "sync");
+}
+
+Status Store::Flush(Family family) {
+  const rocksdb::Status status = rep_->db->Flush({}, rep_->handle(family));
+  return status.ok() ? Status{} : Failed(status, "flush");
 }
 
 Result<std::optional<std::string>> Store::Get(Family family, std::string_view key) const {

@@ -25,7 +25,8 @@ class Batch {
 
   void Put(Family family, std::string_view key, std::string_view value);
   void Delete(Family family, std::string_view key);
-  void Clear();
+  void Clear();                // gives the memory of large values back
+  void Reserve(size_t bytes);  // of values to be put; only when empty
   bool empty() const;
   size_t bytes() const;
 
@@ -70,6 +71,8 @@ class Store {
   // In RocksDB's log, but not yet safe from a loss of power: that takes Sync, which covers all writes before it.
   Status Write(Batch* batch);
   Status Sync();
+  // Moves what was written to `family` out of memory, and waits for it. Says nothing about the log being synced.
+  Status Flush(Family family);
   Result<std::optional<std::string>> Get(Family family, std::string_view key) const;
   // For a read of everything in order, once: leaves the cache alone.
   std::unique_ptr<Cursor> Iterate(Family family) const;

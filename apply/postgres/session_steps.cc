@@ -348,6 +348,9 @@ Status StepWriter::QueueArrays(const Step& step, const Part& part) {
       parameters_.push_back({table.type(wanted[p].column).array_oid, arrays_[p].Finish()});
     }
     CROSSFADE_TRY(QueueNamed(part.prepared->name, parameters_, part.counted ? part.step : kNoStep));
+    for (size_t p = 0; p < wanted.size(); ++p) {
+      arrays_[p].Trim();
+    }
   }
   return {};
 }

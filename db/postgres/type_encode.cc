@@ -564,6 +564,13 @@ Status ArrayBuilder::Append(const Column& column, const TypePolicy& policy, cons
   return {};
 }
 
+void ArrayBuilder::Trim() {
+  constexpr size_t kKeptBytes = 8 << 20;
+  if (buffer_.capacity() > kKeptBytes) {
+    std::string().swap(buffer_);  // an assignment would keep it
+  }
+}
+
 std::string_view ArrayBuilder::Finish() {
   const uint32_t element = type_->encoding == Encoding::kFloat4Array ? kTextOid : type_->oid;
   PutAt(&buffer_, 0, count_ == 0 ? 0 : 1);

@@ -78,7 +78,8 @@ class ArrayBuilder {
  public:
   void Begin(const PgType& type);  // one dimension, no elements
   Status Append(const Column& column, const TypePolicy& policy, const Value& value);
-  std::string_view Finish();  // the whole parameter; valid until the next Begin
+  std::string_view Finish();  // the whole parameter; valid until the next Begin or Trim
+  void Trim();                // gives the memory of a large parameter back
   size_t bytes() const { return buffer_.size(); }
 
  private:
