@@ -218,6 +218,7 @@ Status Copier::Run::Load(Worker* worker, const Piece& piece, ChunkMark* mark) {
   if (route == nullptr) {
     return MakeError(ErrorClass::kCorrupt, "CF1621", kComponent, "no route for the planned table {}", mark->table);
   }
+  spdlog::debug("copy: reading {} {}", mark->table, piece.chunk);
   // Nothing of a chunk without a mark is on the target: its rows come in one transaction with the mark.
   CROSSFADE_TRY(worker->loader->Begin(*route, *mark, /*replace=*/false));
   const std::stop_token stop = stopping.get_token();

@@ -173,9 +173,9 @@ fi
 run_tests unit "$python" tests/harness/servers.py mariadb $mysql postgres -- bash -c unit_tests
 
 case "$mode" in
-  quick) cases=() crash=(--count 8) ;;
-  normal) cases=(--variant plain --variant minimal-metadata --variant chunked) crash=(--kills 4) ;;
-  full) cases=(--all-variants) crash=(--kills 20 --each 2) ;;
+  quick) cases=() crash=(--count 8 --kills 2 --engine mariadb) ;;
+  normal) cases=(--variant plain --variant minimal-metadata --variant chunked) crash=() ;;
+  full) cases=(--all-variants) crash=(--full) ;;
 esac
 run_tests cases "$python" tests/run_cases.py ${filter:+--filter "$filter"} "${cases[@]}"
 run_tests hazards "$python" tests/hazards/run_hazards.py --workers 1 ${filter:+--filter "$filter"} $([ "$mode" = quick ] && echo --quick)

@@ -16,10 +16,14 @@ import threading
 import time
 import traceback
 
+import pymysql
+
 TESTS = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 sys.path[:0] = [os.path.join(TESTS, "harness"), os.path.join(os.path.dirname(TESTS), "tools", "demo")]
 
+import bank
 import compare
+import kills
 import load
 import migration
 import servers
@@ -35,11 +39,14 @@ CREATE TABLE xa_rows (id INT AUTO_INCREMENT PRIMARY KEY, v INT NOT NULL);
 CREATE TABLE emptied (id INT AUTO_INCREMENT PRIMARY KEY, v INT NOT NULL);
 CREATE TABLE bulk (id INT AUTO_INCREMENT PRIMARY KEY, filler VARCHAR(4000) NOT NULL, v INT NOT NULL DEFAULT 0);
 INSERT INTO bulk (filler) VALUES ('a'), ('b'), ('c'), ('d');
+CREATE TABLE readings (id INT AUTO_INCREMENT PRIMARY KEY, v INT NOT NULL);
+INSERT INTO readings (v) SELECT a.id FROM bulk a, bulk b, bulk c, bulk d, bulk e, bulk f;
+ANALYZE TABLE readings;
 """
 
 
 class Extras(threading.Thread):
-    """What the shop's load does not do: prepared transactions, TRUNCATE, transactions larger than a batch."""
+    """What the shop's load does not do: prepared transactions, TRUNCATE, transactions larger than a batch, changes all over a table."""
 
     def __init__(self, source, database, seed):
         super().__init__(daemon=True)
@@ -49,19 +56,23 @@ class Extras(threading.Thread):
         self.failure = None
         # TRUNCATE is a schema change to the server: in the midst of a copy it stops that, as it should (tests/hazards).
         self.may_truncate = False
+        self.patient = False  # the server may go away; prepared transactions, which it would keep, are then left out
 
     def run(self):
-        try:
-            connection = self.source.connect(self.database, autocommit=True)
-            cursor = connection.cursor()
-            number = 0
-            while not self.stopping:
-                number += 1
-                getattr(self, self.random.choice(["prepared", "truncated", "large"]))(cursor, number)
-                time.sleep(0.15)
-            connection.close()
-        except Exception as error:  # told by stop()
-            self.failure = error
+        number = 0
+        while not self.stopping and not self.failure:
+            try:
+                connection = self.source.connect(self.database, autocommit=True)
+                cursor = connection.cursor()
+                while not self.stopping:
+                    number += 1
+                    getattr(self, self.random.choice(["truncated", "large", "read"] + ([] if self.patient else ["prepared"])))(cursor, number)
+                    time.sleep(0.15)
+                connection.close()
+            except pymysql.err.MySQLError as error:
+                if not self.patient or error.args[0] not in load.GONE:
+                    self.failure = error  # told by stop()
+                time.sleep(0.1)
 
     def prepared(self, cursor, number):
         name = "'%s-%d'" % (self.database, number)
@@ -78,6 +89,12 @@ class Extras(threading.Thread):
         if number % 3 == 0 and self.may_truncate:
             cursor.execute("TRUNCATE TABLE emptied")
 
+    def read(self, cursor, number):
+        cursor.execute("UPDATE readings SET v = v + 1 WHERE id %% 97 = %s", (number % 97,))
+        cursor.execute("DELETE FROM readings WHERE id %% 101 = %s LIMIT 5", (number % 101,))
+        cursor.execute("INSERT INTO readings (v) VALUES (1), (2), (3), (4)")
+        cursor.execute("UPDATE readings SET id = id + 100000 WHERE id = %s", (number,))
+
     def large(self, cursor, number):
         cursor.execute("BEGIN")
         cursor.execute("DELETE FROM bulk WHERE id > 4")
@@ -92,32 +109,40 @@ class Extras(threading.Thread):
             raise self.failure
 
 
-class Scene:
-    """One migration of a live database."""
+ACCOUNTS = 80
 
-    def __init__(self, stage, number, seed):
+
+class Scene:
+    """One migration of a live database: a shop, a bank, and what both lack."""
+
+    def __init__(self, stage, number, seed, patient=False, with_bystander=None, **settings):
         self.stage = stage
         self.database = "crash_%d" % number
         self.seed = seed
         source, target = stage.source, stage.target
         shop.create(source, self.database, stage.arguments.size, seed)
         source.client(EXTRAS, self.database)
-        self.has_bystander = random.Random("bystander/%s" % seed).random() < 0.5
+        bank.create(source, self.database, ACCOUNTS)
+        self.has_bystander = random.Random("bystander/%s" % seed).random() < 0.5 if with_bystander is None else with_bystander
         if self.has_bystander:
             target.client("CREATE DATABASE %s TEMPLATE bystander OWNER %s" % (self.database, servers.MIGRATION_USER))
         else:
             target.create_database(self.database)
         self.move = migration.Migration(stage.run, self.database, source, self.database, target, self.database, tenant="acme",
-                                        settings=SETTINGS)
-        self.load = load.Load(source.port, self.database, workers=2, rate=120, seed=seed)
+                                        settings=dict(SETTINGS, **settings))
+        self.loads = [load.Load(source.port, self.database, workers=2, rate=120, seed=seed, patient=patient),
+                      load.Load(source.port, self.database, workers=1, rate=50, seed=seed, patient=patient, worker=bank.Teller)]
         self.extras = Extras(source, self.database, seed)
+        self.extras.patient = patient
 
     def begin(self):
-        self.load.start()
+        for one in self.loads:
+            one.start()
         self.extras.start()
 
     def end_load(self):
-        self.load.stop()
+        for one in self.loads:
+            one.stop()
         self.extras.stop()
 
     def finish(self):
@@ -125,9 +150,14 @@ class Scene:
         self.move.start()
         self.move.wait_phase(migration.FOLLOWING)
         self.extras.may_truncate = True
+        auditor = bank.Auditor(self.stage.target, self.database, ACCOUNTS, "acme")
+        auditor.start()
         time.sleep(0.5)
         self.end_load()
         self.move.wait_applied()
+        wrong = auditor.stop()
+        if wrong:
+            raise migration.MigrationError("audit %d of the bank: %s" % (auditor.audits, wrong))
         status = self.move.stop()
         if status not in (0, 2):
             raise migration.MigrationError("stopping ended with status %d\n%s" % (status, self.move.log_tail()))
@@ -145,15 +175,14 @@ class Scene:
                 raise migration.MigrationError("another tenant's rows were changed: %s" % report)
 
     def close(self, good):
-        for worker in self.load.workers:
+        workers = [worker for one in self.loads for worker in one.workers] + [self.extras]
+        for worker in workers:
             worker.stopping = True
-        self.extras.stopping = True
         if self.move.process:
             self.move.kill()
         if good:
-            for worker in self.load.workers:
+            for worker in workers:
                 worker.join(5)
-            self.extras.join(5)
             self.stage.source.client("DROP DATABASE " + self.database)
             self.stage.target.client("DROP DATABASE %s WITH (FORCE)" % self.database)
 
@@ -161,28 +190,29 @@ class Scene:
 class Stage:
     """The servers, and what is tried on them."""
 
-    def __init__(self, run, arguments):
-        self.run, self.arguments = run, arguments
-        self.source = run.start(servers.source_server(arguments.engine))
+    def __init__(self, run, arguments, engine):
+        self.run, self.arguments, self.engine = run, arguments, engine
+        self.source = run.start(servers.source_server(engine))
         self.target = run.start(servers.Postgres())
         self.number = 0
         self.lock = threading.Lock()
         shop.create(self.source, "bystander", 100, 0)
         self.source.client(EXTRAS, "bystander")
+        bank.create(self.source, "bystander", ACCOUNTS)
         self.target.create_database("bystander")
         migration.Migration(run, "bystander", self.source, "bystander", self.target, "bystander", tenant="bystander").run_until_caught_up()
 
-    def scene(self, seed):
+    def scene(self, seed, **settings):
         with self.lock:
             self.number += 1
             number = self.number
-        return Scene(self, number, seed)
+        return Scene(self, number, seed, **settings)
 
-    def attempt(self, seed, act):
+    def attempt(self, seed, act, **settings):
         """None, or why it failed."""
         scene = None
         try:
-            scene = self.scene(seed)
+            scene = self.scene(seed, **settings)
             scene.begin()
             act(scene)
             scene.finish()
@@ -198,7 +228,7 @@ class Stage:
     # -- finding the failpoints
     def discover(self, seed):
         """[(name, 'first' or 'again')]; 'again': only met when a run goes on after a kill."""
-        logs = [os.path.join(self.run.directory, "failpoints-" + when) for when in ("first", "again")]
+        logs = [os.path.join(self.run.directory, "failpoints-%s-%s" % (self.engine, when)) for when in ("first", "again")]
 
         def clean(scene):
             scene.move.start(failpoint_log=logs[0])
@@ -242,17 +272,6 @@ class Stage:
 
         return self.attempt(seed, act)
 
-    def kill_at_random(self, seed):
-        rng = random.Random("kill/%s" % seed)
-
-        def act(scene):
-            for _ in range(rng.randint(2, 5)):
-                scene.move.start()
-                time.sleep(rng.random() * rng.choice([0.3, 1, 3]))
-                scene.move.kill()
-
-        return self.attempt(seed, act)
-
 
 def work(jobs, workers, report):
     lock = threading.Lock()
@@ -273,20 +292,57 @@ def work(jobs, workers, report):
         thread.join()
 
 
+# What is tried on MySQL too: it is met otherwise there.
+ON_MYSQL = re.compile(r"^(capture|journal|state)\.")
+
+
+def failpoint_jobs(stage, arguments, rng, elsewhere_too):
+    names = stage.discover(rng.randrange(10**6))
+    print("failpoints met on %s: %d" % (stage.engine, len(names)), flush=True)
+    chosen = [item for item in names if re.search(arguments.filter, item[0]) and (not elsewhere_too or ON_MYSQL.search(item[0]))]
+    if arguments.count is not None and arguments.count < len(chosen):
+        chosen = rng.sample(chosen, arguments.count)
+    jobs = []
+    for name, when in chosen:
+        for time_ in range(arguments.each):
+            hit = 1 if time_ == 0 else rng.randint(2, 6)
+            case_seed = rng.randrange(10**6)
+            jobs.append(("%s@%d/%s, seed %d" % (name, hit, stage.engine, case_seed),
+                         lambda n=name, w=when, h=hit, s=case_seed: stage.crash_at(n, w, h, s)))
+    return jobs
+
+
+def try_engine(run, engine, arguments, rng, elsewhere_too, report, kills_wanted):
+    stage = Stage(run, arguments, engine)
+    if arguments.filter != "kills":
+        work(failpoint_jobs(stage, arguments, rng, elsewhere_too), arguments.workers, report)
+    if not arguments.filter or arguments.filter == "kills":
+        # One at a time: their servers are killed too.
+        work(kills.jobs(stage, kills_wanted, rng), 1, report)
+    stage.source.kill()
+    stage.target.kill()
+
+
 def main():
     parser = argparse.ArgumentParser(description="Kills the program at every durable write and compares afterwards.")
     parser.add_argument("--count", type=int, help="only this many failpoints, chosen by the seed")
     parser.add_argument("--each", type=int, default=1, help="how often to die at each failpoint: at its first hit, then later")
-    parser.add_argument("--kills", type=int, default=2, help="scenes with random kills")
+    parser.add_argument("--full", action="store_true", help="each failpoint twice, and 100 kills")
+    parser.add_argument("--kills", type=int, help="kills at random moments, over all servers; default 10")
     parser.add_argument("--seed", type=int, default=None)
-    parser.add_argument("--filter", default="", metavar="RE", help="only failpoints whose name matches")
-    parser.add_argument("--engine", choices=["mariadb", "mysql"], default="mariadb")
+    parser.add_argument("--filter", default="", metavar="RE", help="only failpoints whose name matches; 'kills': only the random kills")
+    parser.add_argument("--engine", action="append", choices=["mariadb", "mysql"],
+                        help="only this source, and all failpoints on it (repeatable)")
     parser.add_argument("--size", type=int, default=150, help="size of the source database, see tools/demo/shop.py")
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--patience", type=int, default=40, help="seconds until a failpoint must be met")
     parser.add_argument("--keep", action="store_true")
     arguments = parser.parse_args()
     seed = arguments.seed if arguments.seed is not None else random.SystemRandom().randrange(10**6)
+    if arguments.full:
+        arguments.each = max(arguments.each, 2)
+    if arguments.kills is None:
+        arguments.kills = 100 if arguments.full else 10
     migration.program()
     print("seed %d" % seed, flush=True)
     rng = random.Random(seed)
@@ -299,26 +355,20 @@ def main():
             print("%s %s (%.0f s)%s" % ("FAILED" if failure else "passed", name, seconds,
                                         "\n    " + failure.strip().replace("\n", "\n    ") if failure else ""), flush=True)
 
+    engines = arguments.engine or ["mariadb", "mysql"]
+    skipped = 0
+    if "mysql" in engines and servers.mysql_root() is None:
+        engines.remove("mysql")
+        skipped = 1
+        print("SKIPPED crashes on mysql: no MySQL server (tools/servers/fetch-mysql.sh)")
     with servers.Run(keep=arguments.keep) as run:
-        stage = Stage(run, arguments)
-        names = stage.discover(seed)
-        print("failpoints met: %d" % len(names), flush=True)
-        chosen = [item for item in names if re.search(arguments.filter, item[0])]
-        if arguments.count is not None and arguments.count < len(chosen):
-            chosen = rng.sample(chosen, arguments.count)
-        jobs = []
-        for name, when in chosen:
-            for time_ in range(arguments.each):
-                hit = 1 if time_ == 0 else rng.randint(2, 6)
-                case_seed = rng.randrange(10**6)
-                jobs.append(("%s@%d, seed %d" % (name, hit, case_seed),
-                             lambda n=name, w=when, h=hit, s=case_seed: stage.crash_at(n, w, h, s)))
-        for _ in range(arguments.kills if not arguments.filter else 0):
-            case_seed = rng.randrange(10**6)
-            jobs.append(("random kills, seed %d" % case_seed, lambda s=case_seed: stage.kill_at_random(s)))
-        work(jobs, arguments.workers, report)
-    print("crashes on %s: %d" % (arguments.engine, sum(counts.values())))
-    print("%d passed, %d failed, 0 skipped" % (counts["passed"], counts["failed"]))
+        for number, engine in enumerate(engines):
+            before = sum(counts.values())
+            wanted = (arguments.kills + len(engines) - 1 - number) // len(engines)
+            try_engine(run, engine, arguments, rng, engine == "mysql" and not arguments.engine, report, wanted)
+            print("crashes on %s: %d" % (engine, sum(counts.values()) - before), flush=True)
+    print(kills.histogram())
+    print("%d passed, %d failed, %d skipped" % (counts["passed"], counts["failed"], skipped))
     return 1 if counts["failed"] else 0
 
 

@@ -17,6 +17,8 @@ import pymysql
 
 # Errors that an application meets under load, and simply tries again after: duplicate key, deadlock, lock wait, no parent, referenced.
 EXPECTED = {1062, 1205, 1213, 1451, 1452, 1020}
+# What it meets when the server goes away or is not back yet.
+GONE = {0, 1053, 1927, 2002, 2003, 2006, 2013}
 
 
 class Refused(Exception):
@@ -35,23 +37,40 @@ class Worker(threading.Thread):
         self.stopping = False
         self.failure = None
         self.fresh = 0
+        self.patient = False  # a server that goes away is waited for
+
+    def connect(self):
+        self.cursor = pymysql.connect(host="127.0.0.1", user="root", password="", database=self.database, charset="utf8mb4",
+                                      autocommit=False, **self.address).cursor()
+
+    def take_back(self, error):
+        """After a step that failed; raises what an application does not simply go on after."""
+        if isinstance(error, Refused) or error.args[0] in EXPECTED:
+            try:
+                self.cursor.connection.rollback()
+                return
+            except pymysql.err.MySQLError as lost:
+                error = lost
+        if not self.patient or error.args[0] not in GONE:
+            raise error
+        time.sleep(0.1)
+        try:
+            self.connect()
+        except pymysql.err.OperationalError:
+            pass  # the next step fails as well
 
     def run(self):
         try:
-            connection = pymysql.connect(host="127.0.0.1", user="root", password="", database=self.database,
-                                         charset="utf8mb4", autocommit=False, **self.address)
-            self.cursor = connection.cursor()
+            self.connect()
             self.ranges()
             due = time.monotonic()
             while not self.stopping:
                 try:
                     self.step()
-                    connection.commit()
+                    self.cursor.connection.commit()
                     self.transactions += 1
-                except (pymysql.err.OperationalError, pymysql.err.IntegrityError, Refused) as error:
-                    if not isinstance(error, Refused) and error.args[0] not in EXPECTED:
-                        raise
-                    connection.rollback()
+                except (pymysql.err.MySQLError, Refused) as error:
+                    self.take_back(error)
                     self.refused += 1
                 due += 1 / self.rate
                 pause = due - time.monotonic()
@@ -59,7 +78,7 @@ class Worker(threading.Thread):
                     time.sleep(pause)
                 elif pause < -1:
                     due = time.monotonic()
-            connection.close()
+            self.cursor.connection.close()
         except Exception as error:  # told by the caller
             self.failure = error
 
@@ -203,9 +222,11 @@ class Worker(threading.Thread):
 class Load:
     """Workers on one database. Many short transactions are spread over a few connections."""
 
-    def __init__(self, port, database, workers=3, rate=350, seed=1, socket=None, worker=Worker):
+    def __init__(self, port, database, workers=3, rate=350, seed=1, socket=None, worker=Worker, patient=False):
         address = {"unix_socket": socket} if socket else {"port": port}
         self.workers = [worker(number, address, database, seed, rate / workers) for number in range(workers)]
+        for one in self.workers:
+            one.patient = patient
 
     def start(self):
         for worker in self.workers:
