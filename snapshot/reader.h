@@ -48,6 +48,8 @@ class Reader {
 struct ConsistentReaders {
   std::vector<std::unique_ptr<Reader>> readers;  // all see the state at `position`
   Position position;
+  // XA transactions that were prepared and not decided at `position`. 0 too where the account may not list them.
+  size_t prepared = 0;
 };
 
 // Range of the first key column's ordinals, for cutting a table into chunks; none for an empty table.

@@ -65,6 +65,8 @@ Result<ConsistentReaders> MySqlSnapshotSource::OpenConsistent(uint32_t count) {
   const bool whole_server = lock.whole_server();
   CROSSFADE_TRY(StartAll(readers));
   CROSSFADE_ASSIGN(Position position, mysql::ReadHead(lock.connection()));
+  // Under the lock none is prepared or decided.
+  const auto prepared = lock.connection().Rows("XA RECOVER");
   CROSSFADE_ASSIGN(const LockReport report, lock.Release());
   spdlog::info("snapshot: {} readers at {}, under {} held for {:.1f} ms", count, position.ToString(), report.statement,
                static_cast<double>(report.held.count()) / 1000);
@@ -85,6 +87,7 @@ Result<ConsistentReaders> MySqlSnapshotSource::OpenConsistent(uint32_t count) {
   }
   ConsistentReaders consistent;
   consistent.position = std::move(position);
+  consistent.prepared = prepared ? prepared->size() : 0;
   for (auto& reader : readers) {
     consistent.readers.push_back(std::move(reader));
   }

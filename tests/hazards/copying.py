@@ -287,3 +287,28 @@ def no_right_to_lock(scene):
         move.start()
         move.wait_phase("following")
     scene.catch_up_and_compare(move)
+
+
+@hazard("H18", quick=False)
+def prepared_while_the_start_is_chosen(scene):
+    """XA transactions come and go all the time; none may be prepared before the start and committed behind it."""
+    scene.own_source()
+    scene.schema("CREATE TABLE xa_rows (id INT AUTO_INCREMENT PRIMARY KEY, v INT)")
+    cursor = scene.source.connect(scene.database, autocommit=True).cursor()
+
+    def write():
+        for statement in ("XA START 'x'", "INSERT INTO xa_rows (v) VALUES (1)", "XA END 'x'", "XA PREPARE 'x'"):
+            cursor.execute(statement)
+        time.sleep(0.01)
+        cursor.execute("XA COMMIT 'x'")
+
+    with Background(write, 0.01):
+        for number in range(12):
+            move = scene.migration(tenant="t%d" % number)
+            move.start()
+            move.wait_phase("following")
+            scene.moves[-1].kill()
+    for move in scene.moves[-2:]:
+        move.start()
+        move.wait_phase("following")
+        scene.catch_up_and_compare(move)

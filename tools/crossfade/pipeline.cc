@@ -48,16 +48,18 @@ Status RefuseBlockers(const std::vector<apply::Finding>& findings, const std::st
 }
 
 // Where capture may start: all up to it is visible to every snapshot opened from now on. Not the log's head: a commit
-// is there before it can be seen, and would be neither in the copy nor behind the start.
-Result<Position> VisiblePosition(SourceEngine* source, const std::vector<TableSchema>& schemas) {
+// is there before it can be seen, and would be neither in the copy nor behind the start. None while an XA transaction
+// is prepared there: its rows would be in front of the start, and its commit behind it.
+Result<std::optional<Position>> VisiblePosition(SourceEngine* source, const std::vector<TableSchema>& schemas) {
   CROSSFADE_ASSIGN(const std::unique_ptr<snapshot::SnapshotSource> snapshots, source->OpenSnapshots(schemas));
   if (const auto locked = snapshots->OpenConsistent(1)) {
-    return locked->position;
+    return locked->prepared == 0 ? std::optional(locked->position) : std::nullopt;
   }
-  // No right to lock, or no lock to be had now.
+  // No right to lock, or no lock to be had now. One that is prepared and decided between these lines is not seen.
   CROSSFADE_ASSIGN(const std::unique_ptr<snapshot::Reader> reader, snapshots->OpenReader());
   CROSSFADE_ASSIGN(const snapshot::Reader::Window window, reader->OpenSnapshot());
-  return window.low;
+  CROSSFADE_ASSIGN(const std::vector<std::string> prepared, source->PreparedTransactions());
+  return prepared.empty() ? std::optional(window.low) : std::nullopt;
 }
 
 }  // namespace
@@ -198,22 +200,42 @@ Status Pipeline::BeginMigration() {
   findings.insert(findings.end(), plan.begin(), plan.end());
   CROSSFADE_TRY(RefuseBlockers(findings, "nothing was copied"));
 
-  CROSSFADE_TRY(WaitForPrepared());
   std::vector<TableSchema> schemas;
   for (const auto& route : routes.routes()) {
     schemas.push_back(route->source);
   }
-  CROSSFADE_ASSIGN(const Position start, VisiblePosition(source_.get(), schemas));
+  CROSSFADE_ASSIGN(const Position start, StartPosition(schemas));
   CROSSFADE_TRY(SaveSchemas(journal_.get(), schemas));
   spdlog::info("migration {} begins at {}", config_.name, start.ToString());
   return journal_->Initialize(start, Seq{0});
+}
+
+Result<Position> Pipeline::StartPosition(const std::vector<TableSchema>& schemas) {
+  const Deadline give_up = After(kPreparedWait);
+  std::optional<Position> position;
+  while (!position) {
+    CROSSFADE_TRY(WaitForPrepared());
+    CROSSFADE_ASSIGN(position, VisiblePosition(source_.get(), schemas));
+    if (!position && (halt_.stop_requested() || std::chrono::steady_clock::now() > give_up)) {
+      Error error{ErrorClass::kTransient,
+                  "CF1726",
+                  std::string(kComponent),
+                  "the source prepares XA transactions all the time; no moment without one was found",
+                  "",
+                  config_.source.database,
+                  "XA transactions",
+                  "start again when there are fewer of them"};
+      return Fail(std::move(error));
+    }
+  }
+  return *position;
 }
 
 Status Pipeline::WaitForPrepared() {
   const Deadline give_up = After(kPreparedWait);
   CROSSFADE_ASSIGN(std::vector<std::string> prepared, source_->PreparedTransactions());
   while (!prepared.empty() && std::chrono::steady_clock::now() < give_up && !halt_.stop_requested()) {
-    SleepFor(std::chrono::milliseconds(500), halt_.get_token());
+    SleepFor(std::chrono::milliseconds(50), halt_.get_token());
     CROSSFADE_ASSIGN(prepared, source_->PreparedTransactions());
   }
   if (!prepared.empty()) {

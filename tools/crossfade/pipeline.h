@@ -48,6 +48,7 @@ class Pipeline {
   Status OpenJournal();
   Status BeginMigration();
   // Until no XA transaction is prepared on the source; Config CF1722 if that takes too long.
+  Result<Position> StartPosition(const std::vector<TableSchema>& schemas);
   Status WaitForPrepared();
   // --rebuild-journal: refuses, or leaves a state directory without a journal, or with one that is being rebuilt.
   Status ClearForRebuild();
