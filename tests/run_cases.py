@@ -14,6 +14,9 @@ A case is a directory:
                log), variants, and any setting of the program by its full name, e.g. types.zero_dates = null. A case with
                a setting or an exit status runs alone or with those of the same settings.
 
+No column type may be left out: each server is asked which types it knows, and one that no case's schema uses is a failure
+(harness/column_types.py). It counts as one more case, column_types.
+
 Each case counts once for each source server and path. Cases that go together share one database and one run of the
 program; if that run fails, it is halved until the guilty case is alone.
 """
@@ -30,6 +33,7 @@ import traceback
 TESTS = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, os.path.join(TESTS, "harness"))
 
+import column_types
 import compare
 import migration
 import servers
@@ -224,6 +228,22 @@ class Batch:
         return None if report.equal else str(report)
 
 
+class TypesCase:
+    """Stands for the question whether all types of a server have a case."""
+
+    name = "column_types"
+
+
+def check_types(source, engine):
+    """Of all cases, whatever the filter."""
+    try:
+        lacking = column_types.without_case(source, [for_engine(case.schema, engine) for case in load_cases("") if engine in case.engines])
+        failure = "no case has a column of type " + ", ".join(lacking) if lacking else None
+    except (AssertionError, servers.SqlError) as error:
+        failure = str(error)
+    return Result(TypesCase, engine, "schemas", "plain", failure)
+
+
 class Runner:
     def __init__(self, arguments, run):
         self.arguments, self.run = arguments, run
@@ -239,6 +259,8 @@ class Runner:
                 source = self.run.start(servers.source_server(
                     engine, *options.get("options", {}).get(engine, []),
                     binlog_row_metadata=metadata[engine] if isinstance(metadata, dict) else metadata))
+                if variant == variants[0] and re.search(self.arguments.filter, TypesCase.name):
+                    self._show([check_types(source, engine)])
                 for path in self.arguments.path or ["snapshot", "log"]:
                     self._path(engine, path, variant, cases, source, target)
                 source.kill()
@@ -252,14 +274,16 @@ class Runner:
             if engine in case.engines and path in case.paths and variant in case.variants:
                 groups.setdefault(case.group(), []).append(case)
         for group in groups.values():
-            results = Batch(self.run, source, target, engine, path, variant).run(group)
-            with self.lock:
-                self.results += results
-                for result in results:
-                    if result.failure:
-                        print("FAILED %s\n    %s" % (result.name(), result.failure.strip().replace("\n", "\n    ")), flush=True)
-                    elif self.arguments.verbose:
-                        print("passed %s" % result.name(), flush=True)
+            self._show(Batch(self.run, source, target, engine, path, variant).run(group))
+
+    def _show(self, results):
+        with self.lock:
+            self.results += results
+            for result in results:
+                if result.failure:
+                    print("FAILED %s\n    %s" % (result.name(), result.failure.strip().replace("\n", "\n    ")), flush=True)
+                elif self.arguments.verbose:
+                    print("passed %s" % result.name(), flush=True)
 
 
 def check_sources_only(run, cases, engines):

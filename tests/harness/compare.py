@@ -122,6 +122,8 @@ def target_columns(target, database, schema):
 
 _INTEGERS = {"tinyint", "smallint", "mediumint", "int", "bigint", "year"}
 _TEXTS = {"char", "varchar", "tinytext", "text", "mediumtext", "longtext", "enum", "set"}
+_SHAPES = {"geometry", "point", "linestring", "polygon", "multipoint", "multilinestring", "multipolygon", "geometrycollection",
+           "geomcollection"}
 _BINARIES = {"binary", "varbinary", "tinyblob", "blob", "mediumblob", "longblob"}
 
 
@@ -152,6 +154,13 @@ def _normal_forms(column, target_type, zero_dates):
         return "HEX(CONVERT(%s USING utf8mb4))" % c, "upper(encode(convert_to(%s::text, 'UTF8'), 'hex'))" % t, None
     if kind in _BINARIES:
         return "HEX(%s)" % c, "upper(encode(%s, 'hex'))" % t, None
+    if kind in _SHAPES:
+        return "HEX(%s)" % c, "upper(encode(%s, 'hex'))" % t, None
+    if kind == "vector":
+        # Four bytes a number, least first; PostgreSQL sends them greatest first.
+        return "HEX(%s)" % c, ("(SELECT string_agg(upper(encode(substring(b FROM 4) || substring(b FROM 3 FOR 1) || substring(b FROM 2 FOR 1) ||"
+                               " substring(b FROM 1 FOR 1), 'hex')), '' ORDER BY n) FROM (SELECT float4send(x) AS b, n FROM unnest(%s)"
+                               " WITH ORDINALITY AS u (x, n)) AS s)" % t), None
     if kind in ("uuid", "inet4", "inet6"):
         return "LOWER(CAST(%s AS CHAR))" % c, ("host(%s)" if target_type == "inet" else "%s::text") % t, None
     if kind in ("date", "datetime", "timestamp"):

@@ -1,0 +1,1 @@
+CREATE TABLE vectors (id INT PRIMARY KEY, v VECTOR(3), w VECTOR);
