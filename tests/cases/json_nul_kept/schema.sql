@@ -1,0 +1,1 @@
+CREATE TABLE json_nul_kept (id INT PRIMARY KEY, j JSON);

@@ -1,0 +1,1 @@
+CREATE TABLE json_nul (id INT PRIMARY KEY, j JSON);

@@ -1,0 +1,1 @@
+INSERT INTO folded_child VALUES (2, 'ABC');

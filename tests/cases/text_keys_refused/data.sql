@@ -1,0 +1,1 @@
+INSERT INTO keys_refused VALUES ('Abc', 1);
