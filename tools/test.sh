@@ -132,8 +132,8 @@ check_format() {
 }
 
 unit_tests() {
-  local junit=$root/build/test-logs/unit.xml
-  (cd build && ctest -j "$jobs" --output-on-failure --output-junit "$junit" ${filter:+-R "$filter"} >"$logs/ctest.log" 2>&1)
+  local junit=$logs/unit.xml
+  (cd "$unit_build" && ctest -j "$jobs" --output-on-failure --output-junit "$junit" ${filter:+-R "$filter"} >"$logs/ctest.log" 2>&1)
   "$python" - "$junit" "$logs/ctest.log" <<'PYTHON'
 import re, sys, xml.etree.ElementTree as tree
 suite = tree.parse(sys.argv[1]).getroot()
@@ -160,8 +160,53 @@ check_configuration_page() {
   build/tools/crossfade/crossfade config --page | diff docs/configuration.md - ||
     { echo "mend it with: build/tools/crossfade/crossfade config --page > docs/configuration.md"; return 1; }
 }
+# The programs once more, with sanitizers, in build/<name>: sanitized NAME CMAKE-ARGUMENT TARGET...
+sanitized() {
+  local name=$1 argument=$2 begun=$SECONDS
+  shift 2
+  say "build with sanitizers: $name"
+  if ! { cmake -S . -B "build/$name" -G Ninja -DCMAKE_BUILD_TYPE=RelWithDebInfo $argument >"$logs/cmake-$name.log" 2>&1 &&
+    nice ninja -C "build/$name" -j "$jobs" "$@" >"$logs/build-$name.log" 2>&1; }; then
+    tail -n 40 "$logs/cmake-$name.log" "$logs/build-$name.log"
+    failed=$((failed + 1))
+    summary+=("the build with sanitizers failed: $name")
+    return 1
+  fi
+  summary+=("build $name: $((SECONDS - begun)) s")
+}
+
+# A decoder under libFuzzer, for some seconds.
+fuzz() {
+  mkdir -p "build/fuzz/corpus-$1"
+  "build/fuzz/tests/$1_fuzz" "build/fuzz/corpus-$1" -max_total_time="$2" -timeout=20 -rss_limit_mb=1024 -print_final_stats=1 >"$logs/fuzz-$1.log" 2>&1 ||
+    { tail -n 60 "$logs/fuzz-$1.log"; return 1; }
+  grep -E 'number_of_executed_units' "$logs/fuzz-$1.log"
+}
+
+# Addresses and undefined behaviour over the unit tests and the cases, threads over the pipeline, decoders fed with noise.
+sanitizer_tests() {
+  local units=() folder seconds=20
+  for folder in tests/unit/*/; do units+=("unit_$(basename "$folder")"); done
+  [ "$mode" = full ] && seconds=300
+  # Leaks are left out: looking for them needs ptrace, which a container may forbid.
+  export ASAN_OPTIONS=detect_leaks=0 UBSAN_OPTIONS=print_stacktrace=1 TSAN_OPTIONS="halt_on_error=1 suppressions=$root/tests/sanitizers/threads.txt"
+  if sanitized address "-DCROSSFADE_SANITIZE=address,undefined" crossfade "${units[@]}"; then
+    unit_build=$root/build/address run_tests unit-address "$python" tests/harness/servers.py mariadb $mysql postgres -- bash -c unit_tests
+    CROSSFADE_PROGRAM=$root/build/address/tools/crossfade/crossfade run_tests cases-address "$python" tests/run_cases.py --variant plain
+  fi
+  if sanitized thread "-DCROSSFADE_SANITIZE=thread" crossfade; then
+    CROSSFADE_PROGRAM=$root/build/thread/tools/crossfade/crossfade run_tests hazards-thread "$python" tests/hazards/run_hazards.py --workers 1 \
+      --filter 'readers_see_one_state|unique_value_moves|cascades_and_changes|second_tenant_comes_to|connections_are_cut'
+  fi
+  if sanitized fuzz "-DCMAKE_C_COMPILER=clang-16 -DCMAKE_CXX_COMPILER=clang++-16 -DCROSSFADE_FUZZ=ON" binlog_fuzz journal_fuzz; then
+    check "fuzz binlog" fuzz binlog "$seconds"
+    check "fuzz journal" fuzz journal "$seconds"
+  fi
+  unset ASAN_OPTIONS UBSAN_OPTIONS TSAN_OPTIONS
+}
+unit_build=$root/build
 export -f unit_tests
-export root logs python jobs filter
+export root logs python jobs filter unit_build
 
 if [ -z "$filter" ]; then
   check "format" check_format
@@ -182,5 +227,6 @@ run_tests hazards "$python" tests/hazards/run_hazards.py --workers 1 ${filter:+-
 run_tests crash "$python" tests/crash/run_crash.py ${filter:+--filter "$filter"} "${crash[@]}"
 if [ "$mode" != quick ]; then
   run_tests load "$python" tests/load/run_load.py ${filter:+--filter "$filter"} $([ "$mode" = full ] && echo --full)
+  [ -n "$filter" ] || sanitizer_tests
 fi
 finish
