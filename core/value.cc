@@ -2,7 +2,10 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <bit>
+#include <cstdlib>
+#include <limits>
 
 namespace crossfade {
 
@@ -109,6 +112,21 @@ std::string Cut(std::string text, size_t whole, size_t limit) {
 
 }  // namespace
 
+namespace {
+
+// At most `limit` bytes of UTF-8, cut between characters.
+std::string_view WholeCharacters(std::string_view text, size_t limit) {
+  if (text.size() <= limit) {
+    return text;
+  }
+  while (limit > 0 && (static_cast<uint8_t>(text[limit]) & 0xC0) == 0x80) {
+    --limit;
+  }
+  return text.substr(0, limit);
+}
+
+}  // namespace
+
 std::string ToDisplay(const Value& value, size_t limit) {
   switch (value.kind) {
     case ValueKind::kAbsent:
@@ -129,14 +147,16 @@ std::string ToDisplay(const Value& value, size_t limit) {
     case ValueKind::kDateTime:
       return fmt::format("{} {}", DateText(DateOfDateTime(value.i)), TimeOfDay(MicrosOfDateTime(value.i)));
     case ValueKind::kTime:
-      return fmt::format("{}{}", value.i < 0 ? "-" : "", TimeOfDay(value.i < 0 ? -value.i : value.i));
+      // Damaged bytes may hold any number, also the one without a positive counterpart.
+      return fmt::format("{}{}", value.i < 0 ? "-" : "",
+                         TimeOfDay(std::abs(std::max(value.i, -std::numeric_limits<int64_t>::max()))));
     case ValueKind::kTimestamp:
       return TimestampText(value.i);
     case ValueKind::kDecimal:
       return std::string(value.bytes);
     case ValueKind::kText:
     case ValueKind::kJson:
-      return Cut(fmt::format("'{}'", value.bytes.substr(0, limit)), value.bytes.size(), limit);
+      return Cut(fmt::format("'{}'", WholeCharacters(value.bytes, limit)), value.bytes.size(), limit);
     default:
       return Cut(Hex(value.bytes, limit), value.bytes.size(), limit);
   }

@@ -111,5 +111,14 @@ TEST(Dates, RealOnes) {
   EXPECT_FALSE(IsRealDate({-1, 4, 1}));
 }
 
+TEST(Display, IsNeverCutWithinACharacterAndBearsAnyTime) {
+  Value text;
+  text.kind = ValueKind::kText;
+  text.bytes = "ab\xE2\x82\xAC";  // ab and the euro sign
+  EXPECT_EQ(ToDisplay(text, 4).substr(0, 4), "'ab'");
+  EXPECT_EQ(ToDisplay(text, 5), "'ab\xE2\x82\xAC'");
+  EXPECT_EQ(ToDisplay(Value::OfInt(ValueKind::kTime, std::numeric_limits<int64_t>::min())).substr(0, 1), "-");
+}
+
 }  // namespace
 }  // namespace crossfade
