@@ -20,8 +20,8 @@ import stage
 import copying  # noqa: F401  (each registers its hazards)
 import following  # noqa: F401
 import losing  # noqa: F401
-import network  # noqa: F401
 import moving  # noqa: F401
+import network  # noqa: F401
 import tenants  # noqa: F401
 
 
