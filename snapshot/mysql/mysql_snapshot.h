@@ -18,8 +18,10 @@ namespace crossfade::snapshot {
 struct MySqlSnapshotOptions {
   mysql::ConnectionOptions connection;  // with its database
   std::vector<std::string> tables;      // of the migration: locked where the account may not lock the server
-  uint32_t lock_wait_s = 2;             // writers on the source wait behind us that long, at most, for each attempt
-  uint32_t lock_attempts = 4;           // with pauses of growing length between them
+  // Writers on the source wait behind us that long, at most, for each attempt; the first ones give up earlier, since
+  // what they wait for may be waiting for a writer behind them.
+  uint32_t lock_wait_s = 2;
+  uint32_t lock_attempts = 7;  // with pauses of growing length between them
 };
 
 // How the lock of the last consistent opening went.

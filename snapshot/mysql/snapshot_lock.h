@@ -26,7 +26,9 @@ class SnapshotLock {
   Result<LockReport> Release();
 
  private:
+  Status Open(const MySqlSnapshotOptions& options);
   Status TryOnce(const MySqlSnapshotOptions& options);
+  Status ExecuteWithin(const MySqlSnapshotOptions& options, const std::string& sql);
 
   std::unique_ptr<mysql::Connection> connection_;
   std::chrono::steady_clock::time_point taken_;

@@ -312,3 +312,31 @@ def prepared_while_the_start_is_chosen(scene):
         move.start()
         move.wait_phase("following")
         scene.catch_up_and_compare(move)
+
+
+@hazard("H2")
+def hot_row_and_our_lock_wait_for_each_other(scene):
+    """One waits for a row of another, who waits behind our lock, which waits for the first: nobody may stand still for long."""
+    scene.own_source()
+    scene.schema("CREATE TABLE hot (id INT PRIMARY KEY, v INT); INSERT INTO hot VALUES (1, 0), (2, 0)")
+    holder = scene.source.connect(scene.database).cursor()
+    waiter = scene.source.connect(scene.database).cursor()
+    holder.execute("UPDATE hot SET v = v + 1 WHERE id = 1")
+    waiting = threading.Thread(target=lambda: (waiter.execute("UPDATE hot SET v = v + 1 WHERE id = 1"), waiter.connection.commit()))
+    waiting.start()
+    move = scene.migration()
+    move.start()
+    longest = 0
+    for _ in range(500):
+        begun = time.monotonic()
+        holder.execute("UPDATE hot SET v = v + 1 WHERE id = 2")
+        longest = max(longest, time.monotonic() - begun)
+        if "gave up" in move.log_tail():
+            break
+        time.sleep(0.02)
+    expect("gave up" in move.log_tail(), "our lock met nobody:\n" + move.log_tail())
+    holder.connection.commit()
+    waiting.join(20)
+    expect(longest < 1, "the application stood still for %.1f s" % longest)
+    move.wait_phase("following")
+    scene.catch_up_and_compare(move)
