@@ -69,8 +69,9 @@ class Source {
   // The next event, or none at the deadline. A transaction may take any number of calls and any size.
   virtual Result<std::optional<Event>> Next(Deadline deadline) = 0;
 
-  // The log file that is being read, null until it is known; borrowed until the next call. Whoever keeps positions keeps the marks of their files too, and
-  // hands them to the next source, which can then tell a log put back to an older copy.
+  // The log file that is being read, null until it is known; borrowed until the next call. Whoever keeps positions
+  // keeps the marks of their files too, and hands them to the next source, which can then tell a log put back to an
+  // older copy.
   virtual const LogMark* Log() const = 0;
 
   // True when an event can be had without waiting for the network.
