@@ -16,10 +16,8 @@ namespace crossfade::tools {
 namespace {
 
 constexpr std::string_view kComponent = "capture";
-// Nothing waits longer than this for its sync while more is read. What is old already loses nothing by larger groups.
+// Nothing waits longer than this for its sync while more is read.
 constexpr std::chrono::milliseconds kGroupWait{5};
-constexpr std::chrono::milliseconds kOldGroupWait{50};
-constexpr int64_t kOldUs = 2'000'000;
 constexpr uint64_t kGroupBytes = 4 << 20;
 constexpr std::chrono::milliseconds kIdleWait{200};
 constexpr std::chrono::milliseconds kBudgetEvery{200};
@@ -153,7 +151,6 @@ Status CaptureLoop::Take(const capture::Event& event) {
     return End(*end);
   }
   if (const auto* heartbeat = std::get_if<capture::Heartbeat>(&event)) {
-    last_arrival_us_ = heartbeat->arrival_time_us;
     last_commit_us_ = heartbeat->arrival_time_us;
     if (heartbeat->position == last_) {
       board_->Update([&](StatusReport* report) { report->lag_capture_ms = 0; });
@@ -186,7 +183,6 @@ Status CaptureLoop::End(const capture::TransactionEnd& end) {
   state::JournalWriter& writer = journal_->writer();
   in_transaction_ = false;
   last_ = end.position;
-  last_arrival_us_ = end.arrival_time_us;
   // A log with whole seconds says nothing about milliseconds: what just arrived was just committed.
   const bool whole_seconds = end.commit_time_us % 1'000'000 == 0;
   const bool fresh = end.arrival_time_us - end.commit_time_us < 2'000'000;
@@ -225,7 +221,7 @@ Status CaptureLoop::BeginWriting() {
 void CaptureLoop::MarkUnsynced() {
   if (!has_unsynced_) {
     has_unsynced_ = true;
-    sync_by_ = After(last_arrival_us_ - last_commit_us_ >= kOldUs ? kOldGroupWait : kGroupWait);
+    sync_by_ = After(kGroupWait);
   }
 }
 

@@ -54,7 +54,6 @@ class CaptureLoop {
   Position last_;                       // behind the last event that was taken whole
   std::vector<capture::LogMark> logs_;  // as the journal has them, the last one read last
   int64_t last_commit_us_ = 0;
-  int64_t last_arrival_us_ = 0;
   uint64_t transactions_ = 0;
   uint64_t reconnects_ = 0;
 };
