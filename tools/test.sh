@@ -223,7 +223,7 @@ case "$mode" in
   full) cases=(--all-variants) crash=(--full) ;;
 esac
 run_tests cases "$python" tests/run_cases.py ${filter:+--filter "$filter"} "${cases[@]}"
-run_tests hazards "$python" tests/hazards/run_hazards.py --workers 1 ${filter:+--filter "$filter"} $([ "$mode" = quick ] && echo --quick)
+run_tests hazards "$python" tests/hazards/run_hazards.py --workers 1 ${filter:+--filter "$filter"} $([ "$mode" = normal ] || echo "--$mode")
 run_tests crash "$python" tests/crash/run_crash.py ${filter:+--filter "$filter"} "${crash[@]}"
 if [ "$mode" != quick ]; then
   run_tests load "$python" tests/load/run_load.py ${filter:+--filter "$filter"} $([ "$mode" = full ] && echo --full)
