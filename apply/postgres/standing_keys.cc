@@ -94,11 +94,14 @@ Status FindOrphans(SchemaConnection* connection, const WantedTable& table, const
   if (table.route->tenant_column) {
     mine = fmt::format("c.{} = {}::{}", Quoted(tenancy.column), QuoteLiteral(tenancy.value), TenantPgType(tenancy).sql);
   }
+  // The statistics know nothing of this tenant yet: a plan made for its one row would read the parents once for each.
+  CROSSFADE_TRY(connection->Select("SELECT set_config('enable_nestloop', 'off', false)"));
   CROSSFADE_ASSIGN(
       const auto orphans,
       connection->Select(fmt::format(
           "SELECT row_to_json(c)::text FROM {} c WHERE {}{} AND NOT EXISTS (SELECT 1 FROM {}.{} p WHERE {}) LIMIT 1",
           table.QualifiedName(), mine, filled, Quoted(key.parent_schema), Quoted(key.parent_table), match)));
+  CROSSFADE_TRY(connection->Select("SELECT set_config('enable_nestloop', 'on', false)"));
   if (orphans.empty()) {
     return {};
   }

@@ -19,7 +19,7 @@ class MigrationError(Exception):
 
 
 def program():
-    path = os.environ.get("CROSSFADE_PROGRAM") or os.path.join(servers.REPOSITORY, "build", "tools", "crossfade", "crossfade")
+    path = os.path.abspath(os.environ.get("CROSSFADE_PROGRAM") or os.path.join(servers.REPOSITORY, "build", "tools", "crossfade", "crossfade"))
     if not os.path.exists(path):
         raise SystemExit("there is no program %s: build it (./tools/test.sh does), or name it in CROSSFADE_PROGRAM" % path)
     return path
