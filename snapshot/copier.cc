@@ -55,6 +55,7 @@ struct Copier::Run {
 
   std::optional<Position> state;  // of a consistent copy
   std::vector<Worker> workers;
+  std::mutex swap;            // a worker's reader is replaced, or interrupted from another thread
   std::stop_source stopping;  // by the caller, or by the first error
   std::mutex mutex;
   std::optional<Error> first_error;  // mutex
@@ -65,6 +66,7 @@ struct Copier::Run {
   Status OpenWorkers(uint32_t count);
   void Work(Worker* worker, WorkQueue* queue);
   Status CopyUnit(Worker* worker, const Unit& unit);
+  Result<Position> OpenExact(Worker* worker);
   Status CopyPiece(Worker* worker, const Piece& piece, const Reader::Window& window);
   Status Load(Worker* worker, const Piece& piece, ChunkMark* mark);
   void Fail(Error error);
@@ -72,7 +74,7 @@ struct Copier::Run {
 
 Copier::Copier(const CopyPlan* plan, const apply::RouteSet* routes, SnapshotSource* source, apply::Target* target,
                CopyLimits* limits, CopyProgress* progress, const CopyOptions& options)
-    : run_(new Run{*plan, *routes, source, target, limits, progress, options, {}, {}, {}, {}, {}, {}}) {}
+    : run_(new Run{*plan, *routes, source, target, limits, progress, options, {}, {}, {}, {}, {}, {}, {}}) {}
 Copier::~Copier() = default;
 
 Result<CopyResult> Copier::CopyConsistent(ConsistentReaders readers, const std::vector<ChunkMark>& done,
@@ -100,6 +102,7 @@ Result<CopyResult> Copier::Run::Copy(const std::vector<ChunkMark>& done, const s
   WorkQueue queue(plan, std::move(units), options.parent_order);
   {
     const std::stop_callback interrupt(stopping.get_token(), [this] {
+      const std::lock_guard lock(swap);
       for (const Worker& worker : workers) {
         worker.reader->Interrupt();
         worker.loader->Cancel();
@@ -185,7 +188,7 @@ Status Copier::Run::CopyUnit(Worker* worker, const Unit& unit) {
   if (state) {
     window = {*state, *state};
   } else if (unit.exact_state) {
-    CROSSFADE_ASSIGN(window.low, worker->reader->OpenExactSnapshot());
+    CROSSFADE_ASSIGN(window.low, OpenExact(worker));
     window.high = window.low;
   } else {
     CROSSFADE_ASSIGN(window, worker->reader->OpenSnapshot());
@@ -200,6 +203,26 @@ Status Copier::Run::CopyUnit(Worker* worker, const Unit& unit) {
     }
   }
   return {};
+}
+
+// A source that commits without pause does not tell a snapshot's position: a lock of milliseconds does, where the
+// account has the right to it.
+Result<Position> Copier::Run::OpenExact(Worker* worker) {
+  Result<Position> position = worker->reader->OpenExactSnapshot();
+  if (position || position.error().code != "CF1605") {
+    return position;
+  }
+  auto locked = source->OpenConsistent(1);
+  if (!locked) {
+    return position;
+  }
+  spdlog::info("copy: the source commits without pause, so its position is read under a short lock");
+  const std::lock_guard lock(swap);
+  worker->reader = std::move(locked->readers.front());
+  if (stopping.stop_requested()) {
+    worker->reader->Interrupt();
+  }
+  return locked->position;
 }
 
 Status Copier::Run::CopyPiece(Worker* worker, const Piece& piece, const Reader::Window& window) {

@@ -204,6 +204,22 @@ TEST_F(CopierTest, ChunkedCopyGivesGroupsAndKeylessTablesOnePoint) {
   }
 }
 
+TEST_F(CopierTest, ABusySourceIsLockedForAnInstantWhereAPointIsNeeded) {
+  source_.never_still = true;
+  source_.may_not_lock = true;
+  const auto refused = Chunked();
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().code, "CF1605");
+  source_.may_not_lock = false;
+  const auto result = Chunked();
+  ASSERT_TRUE(result) << result.error().ToString();
+  EXPECT_EQ(target_.tables(), source_.tables());
+  for (const ChunkMark& mark : target_.marks()) {
+    const bool exact = mark.table == "parent" || mark.table == "child" || mark.table == "keyless";
+    EXPECT_EQ(mark.low == mark.high, exact) << mark.table;
+  }
+}
+
 TEST_F(CopierTest, ChunkedCopyReadsAGroupAgainAsAWhole) {
   FailCommitsOf("child", 2);
   ASSERT_FALSE(Chunked());

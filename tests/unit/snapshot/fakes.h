@@ -36,6 +36,9 @@ class FakeSource : public SnapshotSource {
   }
 
   Result<ConsistentReaders> OpenConsistent(uint32_t count) override {
+    if (may_not_lock) {
+      return MakeError(ErrorClass::kConfig, "CF1601", "fake", "no right to lock");
+    }
     const std::lock_guard lock(mutex_);
     ConsistentReaders consistent;
     consistent.position = At(log_);
@@ -60,6 +63,8 @@ class FakeSource : public SnapshotSource {
   std::atomic<int> snapshots{0};
   std::atomic<int> exact_snapshots{0};
   std::atomic<int> interrupts{0};
+  std::atomic<bool> never_still{false};  // no exact snapshot without a lock
+  std::atomic<bool> may_not_lock{false};
 
  private:
   class FakeReader : public Reader {
@@ -73,6 +78,9 @@ class FakeSource : public SnapshotSource {
     }
     Result<Position> OpenExactSnapshot() override {
       ++source_->exact_snapshots;
+      if (source_->never_still) {
+        return MakeError(ErrorClass::kTransient, "CF1605", "fake", "the source committed around each snapshot");
+      }
       return Open();
     }
     Status Read(const TableSchema& table, const ChunkRange& range, const RowSink& sink) override {
