@@ -108,7 +108,8 @@ class Comparison {
            "choose another target schema, or add the column to the table and its keys");
     } else if (policy_ == ExtraColumnPolicy::kStop) {
       Find(true, "CF1539", column.name, "missing", "another tenant's table lacks this column",
-           "add the column to the target's table, nullable");
+           fmt::format("ALTER TABLE {} ADD COLUMN {} {}", wanted_.QualifiedName(),
+                       postgres::Connection::Identifier(column.name), column.type.sql));
     } else {
       difference_.missing.push_back(&column);
     }

@@ -53,6 +53,28 @@ def second_tenant_comes_to_tables_that_stand(scene):
         expect(scene.on_target("SELECT count(*) FROM %s WHERE tenant_id = 'second'" % table).strip() == "0", "rows of an aborted tenant are left in " + table)
 
 
+@hazard("H7")
+def extra_column_of_one_tenant(scene):
+    """Added to the shared table, or refused where the configuration says so, with the statement that mends it."""
+    second = scene.database + "_2"
+    scene.schema("CREATE TABLE code (id INT PRIMARY KEY); INSERT INTO code VALUES (1)")
+    scene.schema("CREATE TABLE code (id INT PRIMARY KEY, extra VARCHAR(5)); INSERT INTO code VALUES (1, 'e')", second)
+    first = scene.migration(tenant="first")
+    first.run_until_caught_up()
+    careful = scene.migration(tenant="second", database=second, target__extra_columns="stop")
+    code, out, _ = careful.command("check", "--json")
+    fixes = [finding["fix"] for finding in json.loads(out) if finding["code"] == "CF1539"]
+    expect(code == 1 and len(fixes) == 1, "check does not name the column: %d\n%s" % (code, out))
+    scene.on_target("SET ROLE %s; %s" % (servers.MIGRATION_USER, fixes[0]))
+    careful.run_until_caught_up()
+    scene.compare(careful)
+    scene.on_target("ALTER TABLE code DROP COLUMN extra")
+    other = scene.migration(tenant="third", database=second)
+    other.run_until_caught_up()
+    scene.compare(other)
+    expect(scene.on_target("SELECT count(*) FROM code WHERE tenant_id = 'first' AND extra IS NULL").strip() == "1", "the first tenant's row is touched")
+
+
 @hazard("H7", "H15", quick=False)
 def second_tenant_crashes_while_it_is_copied(scene):
     second = scene.database + "_2"

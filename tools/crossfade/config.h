@@ -42,6 +42,7 @@ struct Config {
     std::string tls_ca;
     bool synchronous_commit = true;
     uint64_t takeover_grace_ms = 5000;
+    std::string extra_columns = "add";
   } target;
 
   struct Tenant {

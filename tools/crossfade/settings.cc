@@ -130,6 +130,12 @@ void AddTarget(Settings* list, Config* c) {
                               "a target that crashes may forget transactions that the journal no longer has, "
                               "unless journal.keep_s covers them."});
   list->push_back({.section = s,
+                   .key = "extra_columns",
+                   .field = &c->target.extra_columns,
+                   .meaning = "A column that this source has and a table already on the target lacks: 'add' it there, "
+                              "nullable, or 'stop' before anything is copied.",
+                   .choices = {"add", "stop"}});
+  list->push_back({.section = s,
                    .key = "takeover_grace_ms",
                    .field = &c->target.takeover_grace_ms,
                    .meaning = "How long (milliseconds) another owner of this migration must show no life before it is "

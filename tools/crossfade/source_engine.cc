@@ -236,6 +236,8 @@ Result<std::unique_ptr<apply::Target>> OpenTarget(const Config& config) {
   options.migration = config.name;
   options.tenancy = RulesOf(config).tenancy;
   options.types = TypesOf(config);
+  options.extra_columns =
+      config.target.extra_columns == "stop" ? apply::ExtraColumnPolicy::kStop : apply::ExtraColumnPolicy::kAdd;
   options.text_keys_exact = config.types.text_keys == "exact";
   options.synchronous_commit = config.target.synchronous_commit;
   options.grace_ms = static_cast<uint32_t>(config.target.takeover_grace_ms);
