@@ -93,7 +93,7 @@ std::string OrdinalLiteral(const Column& column, int64_t ordinal) {
   return fmt::format("({})", ordinal);
 }
 
-class PgChunkLoader : public ChunkLoader {
+class PgChunkLoader final : public ChunkLoader {
  public:
   PgChunkLoader(ChunkLoaderOptions options, std::unique_ptr<Connection> connection, std::string tenant_field)
       : options_(std::move(options)), connection_(std::move(connection)), tenant_field_(std::move(tenant_field)) {

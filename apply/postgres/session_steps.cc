@@ -223,7 +223,7 @@ Result<const TableStatements*> StepWriter::TableOf(const Route* route) {
 
 Result<const StepWriter::Prepared*> StepWriter::Find(const Route* route, Variant variant,
                                                      std::span<const uint32_t> columns) {
-  std::string key(reinterpret_cast<const char*>(&route), sizeof route);
+  std::string key(reinterpret_cast<const char*>(&route), sizeof(const Route*));
   key.push_back(static_cast<char>(variant));
   key.append(reinterpret_cast<const char*>(columns.data()), columns.size_bytes());
   if (const auto found = prepared_.find(key); found != prepared_.end()) {
