@@ -98,7 +98,7 @@ class Comparison {
                                            std::move(found), std::move(meaning), std::move(fix)});
   }
   std::string Alter(const std::string& column, const std::string& what) const {
-    return fmt::format("ALTER TABLE {} ALTER COLUMN {} {} on the target", wanted_.QualifiedName(),
+    return fmt::format("ALTER TABLE {} ALTER COLUMN {} {}", wanted_.QualifiedName(),
                        postgres::Connection::Identifier(column), what);
   }
 

@@ -8,13 +8,13 @@ namespace crossfade::apply {
 
 namespace {
 
-// Kind, name. A trigger of a partitioned table's parts is the parent's.
+// Kind, name (a policy's: our account's). A trigger of a partitioned table's parts is the parent's.
 constexpr const char* kActorsSql =
     "SELECT 'trigger', t.tgname FROM pg_catalog.pg_trigger t WHERE t.tgrelid = to_regclass($1) AND NOT t.tgisinternal"
     " AND t.tgenabled <> 'D' AND pg_catalog.pg_get_triggerdef(t.oid) NOT LIKE '%crossfade.applying%'"
     " UNION ALL SELECT 'rule', r.rulename FROM pg_catalog.pg_rewrite r WHERE r.ev_class = to_regclass($1)"
     " AND r.rulename <> '_RETURN' AND r.ev_enabled <> 'D'"
-    " UNION ALL SELECT 'policy', '' WHERE pg_catalog.row_security_active(to_regclass($1)) ORDER BY 1, 2";
+    " UNION ALL SELECT 'policy', current_user WHERE pg_catalog.row_security_active(to_regclass($1)) ORDER BY 1, 2";
 
 Finding FindingOf(const WantedTable& table, const std::string& kind, const std::string& name) {
   const std::string object = table.schema + "." + table.table;
@@ -42,7 +42,7 @@ Finding FindingOf(const WantedTable& table, const std::string& kind, const std::
                  object,
                  "row-level security",
                  "its policies hold for the target account too: rows could be hidden from it",
-                 "ALTER ROLE ... BYPASSRLS for the target account, as a superuser"};
+                 fmt::format("ALTER ROLE {} BYPASSRLS", postgres::Connection::Identifier(name))};
 }
 
 }  // namespace

@@ -242,6 +242,27 @@ def rights_that_the_target_account_lacks(scene):
 
 
 @hazard("check")
+def what_stands_on_the_target_is_refused_and_mended(scene):
+    """A rule, policies, a column that is too strict or of another type: nothing is applied until the statement that check names was run."""
+    scene.schema("CREATE TABLE code (id INT PRIMARY KEY, a INT, b INT)")
+    scene.schema("CREATE TABLE code (id INT PRIMARY KEY, a INT, b BIGINT); INSERT INTO code VALUES (1, NULL, 1)", scene.database + "_2")
+    first = scene.migration(tenant="first")
+    first.run_until_caught_up()
+    scene.on_target("CREATE RULE silent AS ON INSERT TO code DO INSTEAD NOTHING; ALTER TABLE code ALTER COLUMN a SET NOT NULL;"
+                    "ALTER TABLE code ENABLE ROW LEVEL SECURITY; ALTER TABLE code FORCE ROW LEVEL SECURITY")
+    move = scene.migration(tenant="second", database=scene.database + "_2")
+    move.start()
+    scene.expect_exit(move, 1, "CF1561")
+    code, out, _ = move.command("check", "--json")
+    blockers = {finding["code"]: finding["fix"] for finding in json.loads(out) if finding["blocks"]}
+    expect(code == 1 and sorted(blockers) == ["CF1531", "CF1533", "CF1561", "CF1562"], "status %d, %s" % (code, blockers))
+    for fix in blockers.values():
+        scene.on_target(fix)
+    move.run_until_caught_up()
+    scene.compare(move)
+
+
+@hazard("check")
 def good_migration_passes_check(scene):
     scene.schema(FAMILY)
     move = scene.migration()
