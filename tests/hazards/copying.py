@@ -274,12 +274,13 @@ def prepared_across_a_crash(scene):
 
 @hazard("H2")
 def no_right_to_lock(scene):
-    """Without RELOAD and LOCK TABLES the copy is chunked by itself, also of copy groups and tables without a key."""
+    """Without RELOAD and LOCK TABLES the copy is chunked by itself, also of copy groups and tables without a key, which on a
+    busy MySQL need BACKUP_ADMIN (docs/privileges.md)."""
     scene.schema(FAMILY + "CREATE TABLE keyless (a INT);" + numbers("keyless", "a", "i % 9", 300) + numbers("alone", "id, v", "i, i", 500))
     scene.source.client(
         "CREATE USER IF NOT EXISTS modest@'127.0.0.1' IDENTIFIED BY '%s'; GRANT SELECT, REFERENCES, REPLICATION SLAVE,"
         " REPLICATION CLIENT%s ON *.* TO modest@'127.0.0.1'" % (
-            servers.MIGRATION_PASSWORD.replace("\\", "\\\\").replace("'", "''"), ", XA_RECOVER_ADMIN" if scene.engine == "mysql" else ""))
+            servers.MIGRATION_PASSWORD.replace("\\", "\\\\").replace("'", "''"), ", XA_RECOVER_ADMIN, BACKUP_ADMIN" if scene.engine == "mysql" else ""))
     connection = scene.source.connect(scene.database, autocommit=True)
     cursor = connection.cursor()
     move = scene.migration(source__user="modest", snapshot__chunk_rows=100)
