@@ -186,8 +186,8 @@ class Target {
 
   // What would be made, and what stands in the way.
   virtual Result<std::vector<Finding>> PlanSchema(const RouteSet& routes) = 0;
-  // Before kKeys was built: whether other tenants' keys stand on the tables. Then the copy must have one state: there
-  // is no time at which apply could pass a chunk's window without them.
+  // Before kKeys was built: whether other tenants' keys stand on the tables. Then the copy must have one state, or go
+  // by staging tables: there is no time at which apply could pass a chunk's window without the keys.
   virtual Result<bool> KeysStand(const RouteSet& routes) = 0;
   virtual Status BuildSchema(const RouteSet& routes, SchemaStage stage, std::stop_token stop) = 0;
   // Whether something on the target would act on rows that are applied.
