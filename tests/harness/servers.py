@@ -23,6 +23,8 @@ import time
 
 REPOSITORY = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 POSTGRES_BIN = "/usr/lib/postgresql/15/bin"
+# Where Debian puts mariadbd, and what an ordinary user's path leaves out.
+os.environ["PATH"] = os.environ.get("PATH", "/usr/bin:/bin") + ":/usr/sbin"
 
 # The user that a migration connects as, on each side; it has the rights that the documentation asks for, and no more.
 MIGRATION_USER = "crossfade"
