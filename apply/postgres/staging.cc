@@ -48,7 +48,7 @@ Status MoveStagedRows(SchemaConnection* connection, const SchemaPlan& staged, co
   statements.push_back(
       fmt::format("UPDATE crossfade.migration SET facts = facts || 'moved'::text WHERE name = {}", migration));
   const std::stop_callback cancel(std::move(stop), [&] { connection->Cancel(); });
-  const Status done = connection->Transact(options.fence, statements);
+  Status done = connection->Transact(options.fence, statements);
   if (!done && done.error().server_code == "42501") {
     return Fail(NoRightToSwitchOff(StagingSchemaOf(options.fence.migration)));
   }

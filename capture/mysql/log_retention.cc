@@ -11,7 +11,8 @@ namespace {
 
 using mysql::Connection;
 
-constexpr int64_t kDay = 24 * 3600;
+constexpr int64_t kHour = 3600;
+constexpr int64_t kDay = 24 * kHour;
 
 double Number(const std::optional<std::string>& text) {
   double value = 0;
@@ -59,7 +60,7 @@ std::string Span(int64_t seconds) {
   if (seconds >= 2 * kDay) {
     return fmt::format("{} days", seconds / kDay);
   }
-  return seconds >= 2 * 3600 ? fmt::format("{} hours", seconds / 3600) : fmt::format("{} s", seconds);
+  return seconds >= 2 * kHour ? fmt::format("{} hours", seconds / kHour) : fmt::format("{} s", seconds);
 }
 
 auto Find(const LogFiles& log, const std::string& name) {

@@ -35,7 +35,7 @@ struct MySqlSourceOptions {
 //   CF1204 the server has lost what was read from it before (Corrupt)
 //   CF1206 the stream ended or fell silent (Reconnect)
 // and those of LogDecoder.
-class MySqlSource : public Source {
+class MySqlSource final : public Source {
  public:
   explicit MySqlSource(MySqlSourceOptions options);
   ~MySqlSource() override;

@@ -334,7 +334,7 @@ Status Pipeline::Retry(const std::string& what, const std::function<Status()>& s
   Backoff backoff;
   while (true) {
     const uint64_t before = DoneSoFar(board_->Read());
-    const Status done = step();
+    Status done = step();
     if (done || !IsRetriable(done.error()) || halt_.stop_requested()) {
       return done;
     }
