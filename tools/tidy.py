@@ -135,10 +135,8 @@ def look(path, command, build, wanted_key):
     done = subprocess.run(["nice", TIDY, "--quiet", "-p", build, os.path.join(ROOT, path)],
                           capture_output=True, text=True, check=False)
     findings = done.stdout
-    if done.returncode and not findings.strip():
-        if done.returncode != 1:
-            raise RuntimeError("%s ended with %d on %s\n%s" % (TIDY, done.returncode, path, done.stderr))
-        findings = done.stderr
+    if done.returncode not in (0, 1) or (done.returncode and not findings.strip()):
+        raise RuntimeError("%s ended with %d on %s\n%s" % (TIDY, done.returncode, path, findings + done.stderr))
     with open(record + ".new", "w", encoding="utf-8") as file:
         json.dump({"key": wanted_key, "findings": findings}, file)
     os.replace(record + ".new", record)

@@ -36,7 +36,7 @@ struct Finding {
 
 struct SourceNeeds {
   bool consistent_copy = true;                       // one state for all readers: needs a lock of milliseconds
-  uint64_t log_retention_s = 3 * 24 * 3600;          // how long the log must hold what we have not read
+  uint64_t log_retention_s = 3ULL * 24 * 3600;       // how long the log must hold what we have not read
   std::function<bool(const std::string&)> concerns;  // which tables are copied; empty: all
 };
 

@@ -273,7 +273,7 @@ bool TakeSigned(PacketCursor* cursor, ValueKind kind, Value* out) {
     return false;
   }
   out->kind = kind;
-  out->i = v;
+  out->i = v;  // NOLINT(bugprone-signed-char-misuse): a TINYINT has a sign
   out->bytes = {};
   return true;
 }
