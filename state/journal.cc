@@ -147,7 +147,7 @@ Status RocksJournal::Trim() {
   CROSSFADE_FAILPOINT("journal.trim.after");
   trimmed_.store(upto.value, std::memory_order_release);
   CROSSFADE_FAILPOINT("journal.trim.drop.before");
-  const Status dropped = store_->DropFiles(Family::kLog, LogKey(Seq{0}, 0).view(), LogKey(upto, kCommitPart).view());
+  Status dropped = store_->DropFiles(Family::kLog, LogKey(Seq{0}, 0).view(), LogKey(upto, kCommitPart).view());
   CROSSFADE_FAILPOINT("journal.trim.drop.after");
   return dropped;
 }

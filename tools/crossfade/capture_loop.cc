@@ -39,7 +39,7 @@ Status CaptureLoop::Run(std::stop_token stop) {
   Backoff backoff;
   while (!stop.stop_requested()) {
     const Position before = journal_->tail().position;
-    const Status session = Session(stop);
+    Status session = Session(stop);
     if (session || stop.stop_requested()) {
       return {};
     }
@@ -66,7 +66,7 @@ Status CaptureLoop::Session(std::stop_token stop) {
   in_transaction_ = false;
   CROSSFADE_TRY(source->Open(last_));
   spdlog::info("capture: following {}", last_.ToString());
-  const Status pumped = Pump(source.get(), stop);
+  Status pumped = Pump(source.get(), stop);
   source->Close();
   if (std::exchange(writing_, false)) {
     // The rest of it will be read again from its beginning.

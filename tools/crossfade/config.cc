@@ -154,7 +154,7 @@ Status ReadTable(const toml::table& table, const std::string& section, const std
         continue;
       }
     }
-    const std::string full = section.empty() ? name : section + "." + name;
+    const std::string full = section.empty() ? name : fmt::format("{}.{}", section, name);
     const auto setting = std::find_if(settings.begin(), settings.end(),
                                       [&](const Setting& s) { return s.section == section && s.key == name; });
     if (setting == settings.end()) {

@@ -92,7 +92,7 @@ void Console::RunBars(std::stop_token stop) {
     const StatusReport report = board_->Read();
     std::string line = Line(report);
     if (report.phase == Phase::kCopying) {
-      line = Bar(Totals(report), 24) + " " + line;
+      line = fmt::format("{} {}", Bar(Totals(report), 24), line);
     }
     line.resize(std::min(line.size(), TerminalWidth() - 1));
     fmt::print("\r\033[K{}", line);

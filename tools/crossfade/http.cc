@@ -33,7 +33,7 @@ class Server : public HttpServer {
   }
 
   bool Bind(const std::string& host, int port) {
-    port = port == 0 ? server_.bind_to_any_port(host.c_str()) : (server_.bind_to_port(host.c_str(), port) ? port : -1);
+    port = port == 0 ? server_.bind_to_any_port(host) : (server_.bind_to_port(host, port) ? port : -1);
     if (port <= 0) {
       return false;
     }

@@ -132,7 +132,8 @@ int Dispatch(const CLI::App& app, Options* o) {
 
 }  // namespace
 
-int main(int argc, char** argv) {
+// An exception that comes up to here is a bug, or the end of memory: the program aborts.
+int main(int argc, char** argv) {  // NOLINT(bugprone-exception-escape): see above
   crossfade::failpoint::ArmFromEnvironment();
   spdlog::set_default_logger(spdlog::stderr_logger_mt("crossfade"));
   spdlog::set_pattern("%Y-%m-%d %H:%M:%S.%e %^%l%$ %v");
