@@ -13,7 +13,7 @@ namespace {
 
 constexpr std::string_view kCode = "CF1770";
 constexpr int64_t kAskedInAFile = 30;
-constexpr int64_t kDay = 24 * 3600;
+constexpr int64_t kDay = int64_t{24} * 3600;
 
 }  // namespace
 
