@@ -4,7 +4,7 @@
 #   test.sh [--quick | --full] [--filter RE]
 #
 #   --quick     the inner loop: each case once, a sample of the crash tests, no load; under 5 minutes when built
-#   --full      all variants of the servers and settings, more random crashes, and a million rows under load
+#   --full      all variants of the servers and settings, more random crashes, a million rows under load, and clang-tidy
 #   --filter    only tests whose name matches (unit tests, cases, hazards, crash points)
 #
 # The last line is "N passed, N failed, N skipped". With CI=true a skipped test is a failure, unless the archive that
@@ -213,6 +213,7 @@ if [ -z "$filter" ]; then
   check "includes" "$python" tools/check_includes.py
   check "configuration page" check_configuration_page
   check "failpoints" "$python" tools/check_failpoints.py
+  [ "$mode" != full ] || check "tidy" "$python" tools/tidy.py
   check "harness" "$python" -m py_compile tests/*.py tests/*/*.py tools/*.py bench/*.py
 fi
 run_tests unit "$python" tests/harness/servers.py mariadb $mysql postgres -- bash -c unit_tests

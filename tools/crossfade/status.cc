@@ -62,7 +62,7 @@ Json ErrorJson(const StatusReport& report) {
 
 std::string Bytes(uint64_t bytes) {
   constexpr uint64_t kMiB = 1 << 20;
-  return bytes >= 10 * 1024 * kMiB ? fmt::format("{:.1f} GiB", static_cast<double>(bytes) / (1024.0 * kMiB))
+  return bytes >= 10 * kMiB * 1024 ? fmt::format("{:.1f} GiB", static_cast<double>(bytes) / (1024.0 * kMiB))
                                    : fmt::format("{:.1f} MiB", static_cast<double>(bytes) / kMiB);
 }
 
