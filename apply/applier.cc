@@ -189,12 +189,16 @@ void Applier::NoteIdle(const state::Tail& tail) {
 
 Status Applier::MovePin(bool now) {
   const auto time = std::chrono::steady_clock::now();
-  if (durable_ > pinned_ && (now || time - pinned_at_ >= options_.pin_every)) {
+  if (!now && time - pinned_at_ < options_.pin_every) {
+    return {};
+  }
+  pinned_at_ = time;
+  if (durable_ > pinned_) {
     CROSSFADE_TRY(journal_->Pin(options_.pin, durable_));
     pinned_ = durable_;
-    pinned_at_ = time;
   }
-  return {};
+  // Also where the pin stands still: what is kept for a while grows old.
+  return journal_->Trim();
 }
 
 Status Applier::ApplyBatch() {

@@ -146,6 +146,12 @@ Status RocksJournal::Trim() {
   CROSSFADE_TRY(WriteAndSync(&batch));
   CROSSFADE_FAILPOINT("journal.trim.after");
   trimmed_.store(upto.value, std::memory_order_release);
+  if (store_->DiskBytes() > options_.budget_bytes) {
+    // Only a file can be dropped: neither what is still in memory, nor RocksDB's own log, which holds it until then.
+    for (const Family family : {Family::kMeta, Family::kLog, Family::kOpen, Family::kSchema}) {
+      CROSSFADE_TRY(store_->Flush(family));
+    }
+  }
   CROSSFADE_FAILPOINT("journal.trim.drop.before");
   Status dropped = store_->DropFiles(Family::kLog, LogKey(Seq{0}, 0).view(), LogKey(upto, kCommitPart).view());
   CROSSFADE_FAILPOINT("journal.trim.drop.after");

@@ -27,13 +27,13 @@ def held_at(scene, move, failpoint, act):
     path, open_gate = scene.gate("gate")
     log = path + ".log"
     move.start(failpoints="%s=wait:%s" % (failpoint, path), failpoint_log=log)
-    wait_until(lambda: _met(log, failpoint) or _ended(move), failpoint + " was not met")
+    wait_until(lambda: met(log, failpoint) or _ended(move), failpoint + " was not met")
     act()
     open_gate()
     move.wait_phase("following")
 
 
-def _met(log, failpoint):
+def met(log, failpoint):
     try:
         with open(log, encoding="utf-8") as file:
             return failpoint in file.read().split()
@@ -82,6 +82,7 @@ def copy_group_is_read_again_after_a_crash(scene):
 def readers_see_one_state(scene):
     """Consistent mode with several readers, while money moves between two tables."""
     scene.schema("CREATE TABLE left_side (id INT PRIMARY KEY, v BIGINT); CREATE TABLE right_side (id INT PRIMARY KEY, v BIGINT);"
+                 "CREATE TABLE moved (n INT PRIMARY KEY);"
                  + numbers("left_side", "id, v", "i, 1000", 2000) + numbers("right_side", "id, v", "i, 1000", 2000))
     connection = scene.source.connect(scene.database, autocommit=False)
     cursor = connection.cursor()
@@ -91,6 +92,7 @@ def readers_see_one_state(scene):
         state["n"] += 1
         cursor.execute("UPDATE left_side SET v = v - 1 WHERE id = %s", (state["n"] * 7 % 2000 + 1,))
         cursor.execute("UPDATE right_side SET v = v + 1 WHERE id = %s", (state["n"] * 11 % 2000 + 1,))
+        cursor.execute("INSERT INTO moved VALUES (%s)", (state["n"],))  # cannot be applied twice
         connection.commit()
 
     move = scene.migration(snapshot__readers=4, snapshot__chunk_rows=100)
@@ -129,14 +131,17 @@ def child_and_parent_are_born_between_chunks(scene):
         move = scene.migration(tenant=point, **CHUNKED)
 
         def act():
-            scene.sql("INSERT INTO b_parent VALUES (1000); INSERT INTO a_child VALUES (2000, 1000), (0, 1000);"
+            # Where the parents were read first, and where the children were.
+            scene.sql("INSERT INTO b_parent VALUES (-7); INSERT INTO a_child VALUES (3000, -7); DELETE FROM a_child WHERE id = 5; DELETE FROM b_parent WHERE id = 5;"
+                      "INSERT INTO b_parent VALUES (1000); INSERT INTO a_child VALUES (2000, 1000), (0, 1000);"
                       "DELETE FROM a_child WHERE pid = 299; DELETE FROM b_parent WHERE id = 299;"
                       "INSERT INTO b_parent VALUES (5000); INSERT INTO a_child VALUES (5000, 5000); DELETE FROM a_child WHERE id = 5000;"
                       "DELETE FROM b_parent WHERE id = 5000")
 
         held_at(scene, move, point, act)
         scene.catch_up_and_compare(move)
-        scene.sql("DELETE FROM a_child WHERE pid = 1000; DELETE FROM b_parent WHERE id = 1000;"
+        scene.sql("DELETE FROM a_child WHERE pid IN (-7, 1000); DELETE FROM b_parent WHERE id IN (-7, 1000);"
+                  "INSERT INTO b_parent VALUES (5); INSERT INTO a_child VALUES (5, 5);"
                   "INSERT INTO b_parent VALUES (299); INSERT INTO a_child VALUES (299, 299)")
 
 
@@ -146,22 +151,28 @@ def commit_is_in_the_log_and_not_yet_visible(scene):
     source = scene.own_source("--rpl-semi-sync-master-enabled=ON", "--rpl-semi-sync-master-wait-point=AFTER_SYNC",
                               "--rpl-semi-sync-master-wait-no-slave=ON", "--rpl-semi-sync-master-timeout=1")
     scene.schema("CREATE TABLE seen (id INT PRIMARY KEY, v INT); INSERT INTO seen VALUES (1, 1);"
-                 + numbers("seen", "id, v", "i + 10, i", 300))
+                 + numbers("seen", "id, v", "i + 10, i", 590) + "ANALYZE LOCAL TABLE seen")
     for mode in ("consistent", "chunked"):
-        move = scene.migration(tenant=mode, snapshot__mode=mode, snapshot__chunk_rows=100)
+        move = scene.migration(tenant=mode, snapshot__mode=mode, snapshot__chunk_rows=100, snapshot__readers=1)
         source.client("SET GLOBAL rpl_semi_sync_master_enabled = OFF; SET GLOBAL rpl_semi_sync_master_timeout = 4000;"
                       "SET GLOBAL rpl_semi_sync_master_enabled = ON")
         connection = source.connect(scene.database, autocommit=True)
 
         def commit():
-            connection.cursor().execute("UPDATE seen SET v = v + 100 WHERE id = 1")
+            connection.cursor().execute("UPDATE seen SET v = v + 1000 WHERE id IN (1, 600)")
 
-        writer = Background(commit, 1000)
-        writer.start()
-        time.sleep(0.3)
-        expect(source.value("SELECT v FROM seen WHERE id = 1", scene.database) in ("1", "101"), "the commit does not wait, so nothing is tested")
-        move.start()
-        move.wait_phase("following")
+        def act():
+            before = source.value("SELECT v FROM seen WHERE id = 600", scene.database)
+            Background(commit, 1000).start()
+            time.sleep(0.3)
+            expect(source.value("SELECT v FROM seen WHERE id = 600", scene.database) == before, "the commit does not wait, so nothing is tested")
+
+        if mode == "chunked":
+            held_at(scene, move, "chunk.commit.after", act)  # for the chunks that are left to read
+        else:
+            act()
+            move.start()
+            move.wait_phase("following")
         source.client("SET GLOBAL rpl_semi_sync_master_enabled = OFF")
         scene.catch_up_and_compare(move)
 
@@ -178,7 +189,7 @@ def truncate_while_it_is_copied(scene):
         move = scene.migration(tenant="t%d" % len(scene.moves), snapshot__mode=mode, snapshot__readers=1, snapshot__chunk_rows=100)
         path, open_gate = scene.gate("gate%d" % len(scene.moves))
         move.start(failpoints="chunk.commit.after=wait:" + path, failpoint_log=path + ".log")
-        wait_until(lambda: _met(path + ".log", "chunk.commit.after") or _ended(move), "not met")
+        wait_until(lambda: met(path + ".log", "chunk.commit.after") or _ended(move), "not met")
         # It waits for a read that is under way, which waits for the gate.
         truncation = threading.Thread(target=scene.sql, args=(script,))
         truncation.start()
@@ -198,23 +209,30 @@ def truncate_while_it_is_copied(scene):
 def table_without_key_changes_while_it_is_copied(scene):
     scene.schema("CREATE TABLE keyless (a INT, b VARCHAR(10)); CREATE TABLE a_first (id INT PRIMARY KEY);"
                  + numbers("keyless", "a, b", "i % 20, 'same'", 400) + numbers("a_first", "id", "i", 300))
+    cursor = scene.source.connect(scene.database, autocommit=True).cursor()
+
+    def write():
+        cursor.execute("INSERT INTO keyless VALUES (4, 'same')")
+        cursor.execute("DELETE FROM keyless WHERE a = 4 LIMIT 1")
+
     for mode in ("consistent", "chunked"):
         move = scene.migration(tenant=mode, snapshot__mode=mode, snapshot__chunk_rows=100, snapshot__readers=1)
-        held_at(scene, move, "chunk.commit.before",
-                lambda: scene.sql("INSERT INTO keyless VALUES (1, 'same'), (1, 'same'); DELETE FROM keyless WHERE a = 2 LIMIT 3;"
-                                  "UPDATE keyless SET b = 'new' WHERE a = 3 LIMIT 5"))
+        with Background(write):  # also while a snapshot is opened
+            held_at(scene, move, "chunk.commit.before",
+                    lambda: scene.sql("INSERT INTO keyless VALUES (1, 'same'), (1, 'same'); DELETE FROM keyless WHERE a = 2 LIMIT 3;"
+                                      "UPDATE keyless SET b = 'new' WHERE a = 3 LIMIT 5"))
         scene.catch_up_and_compare(move)
 
 
 @hazard("H15", "H16", quick=False)
 def chunks_are_not_doubled_by_a_crash(scene):
-    """The chunk is committed on the target, its mark in the local ledger is not."""
+    """It dies when a chunk is on the target, or all but committed: mark and rows are there together, or neither."""
     scene.schema("CREATE TABLE keyless (a INT, b VARCHAR(10)); CREATE TABLE keyed (id INT PRIMARY KEY, v INT);"
                  + numbers("keyless", "a, b", "i % 20, 'same'", 300) + numbers("keyed", "id, v", "i, i", 450))
     scene.sql("ANALYZE LOCAL TABLE keyless, keyed")  # the copy is cut by the server's own estimates
-    for hit in range(1, 5):
+    for hit, point in ((1, "after"), (2, "after"), (3, "after"), (4, "after"), (5, "before"), (6, "before")):
         move = scene.migration(tenant="t%d" % hit, snapshot__chunk_rows=100, snapshot__readers=2)
-        move.start(failpoints="chunk.commit.after=crash@%d" % hit)
+        move.start(failpoints="chunk.commit.%s=crash@%d" % (point, hit if point == "after" else hit - 3))
         expect(move.wait(60) == 85, "did not die at the failpoint\n" + move.log_tail())
         scene.sql("DELETE FROM keyed WHERE id = %d; DELETE FROM keyless WHERE a = %d; UPDATE keyed SET v = v + 1 WHERE id %% 7 = 0" % (hit, hit))
         move.start()

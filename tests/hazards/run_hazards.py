@@ -19,6 +19,7 @@ import stage
 
 import copying  # noqa: F401  (each registers its hazards)
 import following  # noqa: F401
+import journaling  # noqa: F401
 import losing  # noqa: F401
 import moving  # noqa: F401
 import network  # noqa: F401
@@ -36,7 +37,7 @@ def attempt(run, source, target, function):
         if scene:
             scene.close(False)
         if isinstance(error, (stage.Wrong, migration.MigrationError, compare.CompareError, servers.SqlError, servers.ServerError)):
-            return str(error)
+            return "%s: %s" % (type(error).__name__, error)
         return traceback.format_exc()
 
 
