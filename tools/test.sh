@@ -4,7 +4,8 @@
 #   test.sh [--quick | --full] [--filter RE]
 #
 #   --quick     the inner loop: each case once, a sample of the crash tests, no load; under 5 minutes when built
-#   --full      all variants of the servers and settings, more random crashes, a million rows under load, and clang-tidy
+#   --full      all variants of the servers and settings, more random crashes, a million rows under load, each rule that closes a
+#               hazard taken out in turn, which the hazard's test must notice, and clang-tidy
 #   --filter    only tests whose name matches (unit tests, cases, hazards, crash points)
 #
 # The last line is "N passed, N failed, N skipped". With CI=true a skipped test is a failure, unless the archive that
@@ -25,7 +26,7 @@ while [ $# -gt 0 ]; do
       shift
       ;;
     *)
-      sed -n '2,11s/^# \{0,1\}//p' "$0" >&2
+      sed -n '2,12s/^# \{0,1\}//p' "$0" >&2
       exit 3
       ;;
   esac
@@ -225,6 +226,9 @@ case "$mode" in
 esac
 run_tests cases "$python" tests/run_cases.py ${filter:+--filter "$filter"} "${cases[@]}"
 run_tests hazards "$python" tests/hazards/run_hazards.py --workers 1 ${filter:+--filter "$filter"} $([ "$mode" = normal ] || echo "--$mode")
+if [ "$mode" = full ]; then
+  run_tests mutations "$python" tests/hazards/run_mutations.py ${filter:+--filter "$filter"}
+fi
 run_tests crash "$python" tests/crash/run_crash.py ${filter:+--filter "$filter"} "${crash[@]}"
 if [ "$mode" != quick ]; then
   run_tests load "$python" tests/load/run_load.py ${filter:+--filter "$filter"} $([ "$mode" = full ] && echo --full)

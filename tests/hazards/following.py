@@ -196,8 +196,13 @@ def stopped_process_comes_back_after_it_was_replaced(scene):
         heir.wait_phase("following")
         scene.sql("INSERT INTO t (v) VALUES (3); INSERT INTO keyless VALUES (3)")
         heir.wait_applied()
+        # Its heart would tell it at once. What it applies must not depend on who is faster.
+        held = scene.target.connect(scene.target_database)
+        held.cursor().execute("SELECT 1 FROM crossfade.heartbeat FOR UPDATE")
     finally:
         os.killpg(move.process.pid, signal.SIGCONT)
+    time.sleep(4)
+    held.close()
     scene.expect_exit(move, 4, "CF1502|epoch|taken over")
     scene.sql("INSERT INTO t (v) VALUES (4); INSERT INTO keyless VALUES (4)")
     scene.catch_up_and_compare(heir)
@@ -302,6 +307,38 @@ def transaction_larger_than_every_buffer(scene):
     expect(source == target, "source and target differ after a crash: %s and %s" % (source, target))
     status = move.stop()
     expect(status == 0, "stopping ended with status %d\n%s" % (status, move.log_tail()))
+
+
+@hazard("H9")
+def rows_written_without_foreign_key_checks(scene):
+    """Parents that were deleted, came back or were emptied without their children: what the source did not cascade stays on the target."""
+    move = started(scene, FAMILY + "CREATE TABLE emptied (id INT PRIMARY KEY); CREATE TABLE kept (id INT PRIMARY KEY, eid INT,"
+                   " FOREIGN KEY (eid) REFERENCES emptied (id) ON DELETE CASCADE); INSERT INTO emptied VALUES (1), (2); INSERT INTO kept VALUES (1, 1), (2, 2);")
+    scene.sql("SET foreign_key_checks = 0; DELETE FROM parent WHERE id = 2; INSERT INTO parent VALUES (2, 'back')")
+    scene.sql("SET foreign_key_checks = 0; BEGIN; UPDATE parent SET id = 30 WHERE id = 3; UPDATE parent SET id = 3 WHERE id = 30; COMMIT")
+    scene.sql("SET foreign_key_checks = 0; TRUNCATE emptied; INSERT INTO emptied VALUES (1), (2)")
+    scene.sql("DELETE FROM parent WHERE id = 1")  # with checks: its children go too
+    scene.catch_up_and_compare(move)
+    expect(scene.on_target("SELECT id FROM child ORDER BY id").split() == ["6", "7"], "the children are not those that should be left")
+
+
+@hazard("H10", engines=("mysql",))
+def cascades_that_are_in_the_log(scene):
+    """MySQL 9.6 and later log what foreign keys did, children first: met by the target's own foreign keys, and no divergence."""
+    move = started(scene, FAMILY + """
+        CREATE TABLE keyed (pid INT NOT NULL, n INT NOT NULL, v INT, PRIMARY KEY (pid, n), FOREIGN KEY (pid) REFERENCES parent (id) ON UPDATE CASCADE ON DELETE CASCADE);
+        CREATE TABLE keyless (pid INT, v INT, FOREIGN KEY (pid) REFERENCES parent (id) ON DELETE SET NULL ON UPDATE CASCADE);
+        CREATE TABLE grand (id INT PRIMARY KEY, cid INT, FOREIGN KEY (cid) REFERENCES child (id) ON DELETE CASCADE);
+        INSERT INTO keyed VALUES (1, 1, 0), (2, 1, 0), (2, 2, 0), (3, 1, 0); INSERT INTO keyless VALUES (1, 1), (2, 2), (2, 2), (3, 3);
+        INSERT INTO grand VALUES (1, 4), (2, 6), (3, 7);""")
+    for statements in ("UPDATE parent SET id = 20 WHERE id = 2", "DELETE FROM parent WHERE id = 20", "UPDATE parent SET id = id + 100",
+                       "BEGIN; INSERT INTO parent VALUES (5, 'e'); INSERT INTO child VALUES (50, 5, ''); UPDATE parent SET id = 6 WHERE id = 5;"
+                       "UPDATE child SET note = 'x' WHERE pid = 6; DELETE FROM parent WHERE id = 6; INSERT INTO child VALUES (50, 101, 'again'); COMMIT",
+                       "DELETE FROM parent WHERE id = 101; INSERT INTO parent VALUES (101, 'back'); INSERT INTO child VALUES (4, 101, 'back')"):
+        scene.sql(statements)
+    move.wait_applied()
+    expect(move.status()["apply"]["divergences"] == 0, "divergences were met")
+    scene.catch_up_and_compare(move)
 
 
 @hazard("statement format")

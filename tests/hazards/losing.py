@@ -96,10 +96,12 @@ def rebuilding_is_refused(scene):
     move.wait_applied()
     move.stop()
     # The rows before the change would fit the shape after it.
-    scene.sql("UPDATE pair SET a = 11; ALTER TABLE pair MODIFY a INT AFTER b; UPDATE pair SET b = 21")
+    scene.sql("UPDATE pair SET a = 11")
+    count(scene, 1000)  # so that capture, whose syncs are slow, is not at the change at once
+    scene.sql("ALTER TABLE pair MODIFY a INT AFTER b; UPDATE pair SET b = 21")
     before = scene.on_target("SELECT id, a, b FROM pair")
     shutil.rmtree(move.state_directory)
-    move.start("--rebuild-journal")
+    move.start("--rebuild-journal", failpoints="journal.sync.before=sleep:200")
     scene.expect_exit(move, 5, "CF1742")
     move.start()
     scene.expect_exit(move, 5, "CF1742")

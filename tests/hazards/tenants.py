@@ -142,6 +142,24 @@ def second_tenant_comes_chunked(scene):
     scene.compare(first)
 
 
+@hazard("H7", "H15")
+def staged_rows_move_once(scene):
+    """It dies as soon as the rows of its staging tables are seen in the shared ones."""
+    second = scene.database + "_2"
+    for database in (scene.database, second):
+        scene.schema(SHARED + "CREATE TABLE keyless (a INT); INSERT INTO keyless VALUES (1), (1), (2);", database)
+    scene.migration(tenant="first").run_until_caught_up()
+    other = scene.migration(tenant="second", database=second, **CHUNKED)
+    other.start(failpoints="schema.commit.after=sleep:700")
+    wait_until(lambda: scene.on_target("SELECT count(*) FROM keyless WHERE tenant_id = 'second'").strip() == "3", "the rows did not move", 60)
+    other.kill()
+    expect("staging" in other.log_tail(1 << 24), "no staging tables were used")
+    other.start()
+    other.wait_phase("following")
+    scene.catch_up_and_compare(other)
+    scene.compare(scene.moves[0])
+
+
 @hazard("tenants")
 def tenants_by_number_and_uuid(scene):
     scene.schema(FAMILY)
@@ -165,10 +183,8 @@ def mode_none_has_no_tenant_column(scene):
 
 @hazard("H8")
 def foreign_keys_that_cannot_stand(scene):
-    """Orphans in the source, and SET NULL beside a tenant column."""
+    """Orphans in the source: refused, or followed without a foreign key that only seems to hold."""
     scene.schema(FAMILY + """
-        CREATE TABLE weak (id INT PRIMARY KEY, pid INT, FOREIGN KEY (pid) REFERENCES parent (id) ON DELETE SET NULL);
-        INSERT INTO weak VALUES (1, 1), (2, 2);
         CREATE TABLE orphan (id INT PRIMARY KEY, pid INT, FOREIGN KEY (pid) REFERENCES parent (id) ON DELETE CASCADE);
         SET foreign_key_checks = 0; INSERT INTO orphan VALUES (1, 999), (2, 2);""")
     move = scene.migration()
@@ -180,8 +196,24 @@ def foreign_keys_that_cannot_stand(scene):
     if move.process.poll() is not None:
         expect(move.process.returncode in (1, 5) and "orphan" in move.log_tail(), move.log_tail())
         return
+    expect(scene.on_target("SELECT count(*) FROM pg_constraint WHERE contype = 'f' AND NOT convalidated").strip() == "0", "a foreign key was never validated")
     scene.sql("DELETE FROM parent WHERE id = 2; DELETE FROM parent WHERE id = 1")
     scene.catch_up_and_compare(move)
+
+
+@hazard("H8")
+def set_null_beside_a_tenant_column(scene):
+    """The action must leave the tenant column, which is part of the foreign key there, as it is."""
+    scene.schema(FAMILY + """
+        CREATE TABLE weak (id INT PRIMARY KEY, pid INT, FOREIGN KEY (pid) REFERENCES parent (id) ON DELETE SET NULL);
+        INSERT INTO weak VALUES (1, 1), (2, 2), (3, 2);""")
+    moves = [scene.migration(tenant=tenant) for tenant in ("first", "second")]
+    for move in moves:
+        move.start()
+        move.wait_phase("following")
+    scene.sql("DELETE FROM parent WHERE id = 2; UPDATE weak SET pid = 3 WHERE id = 3; DELETE FROM parent WHERE id = 1")
+    for move in moves:
+        scene.catch_up_and_compare(move)
 
 
 @hazard("H13")
