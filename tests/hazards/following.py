@@ -45,6 +45,11 @@ def cascades_and_changes_of_what_they_reach(scene):
             ["INSERT IGNORE INTO s VALUES (%d, NULL, %d)" % (k, j)], ["DELETE FROM s WHERE id = %d" % k],
             ["BEGIN", "DELETE FROM p WHERE id = %d" % i, "INSERT IGNORE INTO p VALUES (%d, 7)" % i, "INSERT IGNORE INTO c VALUES (%d, %d, 7)" % (j, i), "COMMIT"]])
     scene.sql(";\n".join(statements))
+    # And by themselves, where nothing else in the batch could show that something is wrong.
+    for n in (900, 910):
+        scene.sql("INSERT INTO p VALUES (%d, 0); INSERT INTO c VALUES (%d, %d, 0); INSERT INTO g VALUES (%d, %d, 0)" % ((n,) * 5))
+    move.wait_applied()
+    scene.sql("UPDATE p SET id = 901 WHERE id = 900; UPDATE c SET id = 901 WHERE id = 900; BEGIN; DELETE FROM p WHERE id = 910; INSERT INTO p VALUES (910, 7); COMMIT")
     scene.catch_up_and_compare(move)
 
 

@@ -60,7 +60,7 @@ mutant("H4", "a snapshot's position is the log's head", "commit_is_in_the_log_an
 mutant("H6", "readers see what is written before it is synced", "what_is_not_synced_is_not_applied",
        ("state/journal_writer.cc", "  CROSSFADE_FAILPOINT(\"journal.sync.before\");\n", "  journal_->Publish(tail_);\n  CROSSFADE_FAILPOINT(\"journal.sync.before\");\n"))
 mutant("H6", "the journal is freed of what the target has acknowledged and may forget", "target_forgets_what_it_acknowledged",
-       ("apply/applier.cc", "  if (result.durable) {\n    durable_ = last.seq;\n  }", "  durable_ = last.seq;"))
+       ("apply/postgres/session.cc", "    result.durable = durable_;", "    result.durable = true;"))
 
 mutant("H7", "rows are loaded with the foreign keys that stand", "second_tenant_comes_to_tables_that_stand",
        ("apply/postgres/chunk_loader.cc", "  CROSSFADE_TRY(SwitchOffForeignKeys(connection_.get(), route_->schema, route_->table));\n", ""))
@@ -72,6 +72,9 @@ mutant("H7", "that the staged rows have moved is noted after they have", "staged
        ("apply/postgres/staging.cc", "  const Status done = connection->Transact(options.fence, statements);",
         "  Status done = connection->Transact(options.fence, statements);\n  if (done) {\n    done = connection->Transact(options.fence, {fmt::format("
         "\"UPDATE crossfade.migration SET facts = facts || 'moved'::text WHERE name = {}\", migration)});\n  }"))
+
+mutant("H7", "whether the lock of all schema changes was had is not looked at", "migrations_begin_at_once",
+       ("apply/postgres/control.cc", '    if (locked == "t") {', "    if (locked) {"))
 
 mutant("H8", "ON DELETE SET NULL has no list of columns, and so sets the tenant column too", "set_null_beside_a_tenant_column",
        ("apply/postgres/schema_plan.cc", "    if (route.tenant_column && key.on_delete == ReferenceAction::kSetNull) {",

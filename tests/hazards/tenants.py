@@ -142,6 +142,23 @@ def second_tenant_comes_chunked(scene):
     scene.compare(first)
 
 
+@hazard("H7")
+def migrations_begin_at_once(scene):
+    """Each makes the helper schema, and tables of its own, on the same empty target."""
+    databases = ["%s_%d" % (scene.database, n) for n in range(6)]
+    for n, database in enumerate(databases):
+        scene.schema("CREATE TABLE only_%d (id INT PRIMARY KEY, v INT, KEY (v)); INSERT INTO only_%d VALUES (1, 1)" % (n, n), database)
+    for _ in range(2):
+        scene.new_target_database()
+        moves = [scene.migration(tenant=database, database=database) for database in databases]
+        for move in moves:
+            move.start()
+        for move in moves:
+            move.wait_phase("following")
+        for move in moves:
+            scene.catch_up_and_compare(move)
+
+
 @hazard("H7", "H15")
 def staged_rows_move_once(scene):
     """It dies as soon as the rows of its staging tables are seen in the shared ones."""
