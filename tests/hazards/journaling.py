@@ -25,7 +25,7 @@ def journal_is_freed_of_what_is_applied(scene):
     scene.catch_up_and_compare(move)
 
 
-@hazard("H24")
+@hazard("H24", quick=False)
 def journal_is_full_while_it_is_copied(scene):
     """Nothing drains it during the copy: an error for a person, and not a wait without end; with a larger budget it goes on."""
     scene.schema(WIDE + "CREATE TABLE a_first (id INT PRIMARY KEY);" + numbers("a_first", "id", "i", 300))
@@ -45,7 +45,7 @@ def journal_is_full_while_it_is_copied(scene):
     scene.catch_up_and_compare(move)
 
 
-@hazard("H6")
+@hazard("H6", quick=False)
 def what_is_not_synced_is_not_applied(scene):
     """A number that a loss of power could hand out again never reaches the target. Each sync of the journal takes 1.5 seconds."""
     scene.schema("CREATE TABLE t (id INT PRIMARY KEY)")
@@ -62,7 +62,7 @@ def what_is_not_synced_is_not_applied(scene):
     scene.catch_up_and_compare(move)
 
 
-@hazard("H6")
+@hazard("H6", quick=False)
 def target_forgets_what_it_acknowledged(scene):
     """It commits asynchronously and loses power: the journal must still have what came after the last durable commit."""
     # What is not flushed at once is in the server's memory, which dies with it.

@@ -142,7 +142,7 @@ def second_tenant_comes_chunked(scene):
     scene.compare(first)
 
 
-@hazard("H7")
+@hazard("H7", quick=False)
 def migrations_begin_at_once(scene):
     """Each makes the helper schema, and tables of its own, on the same empty target."""
     databases = ["%s_%d" % (scene.database, n) for n in range(6)]
@@ -159,7 +159,7 @@ def migrations_begin_at_once(scene):
             scene.catch_up_and_compare(move)
 
 
-@hazard("H7", "H15")
+@hazard("H7", "H15", quick=False)
 def staged_rows_move_once(scene):
     """It dies as soon as the rows of its staging tables are seen in the shared ones."""
     second = scene.database + "_2"
