@@ -330,6 +330,9 @@ Status Applier::Tolerate(const CommitResult& result, const std::vector<size_t>& 
     auto error = MakeError(ErrorClass::kData, "CF1574", kComponent,
                            "Seq {}: the target refused to commit the transaction: {}", seq.value, reason);
     error.value().server_code = result.error ? result.error->server_code : "";
+    error.value().object = fmt::format("the transaction of Seq {}", seq.value);
+    error.value().found = "a deferred constraint or trigger that the source does not have";
+    error.value().fix = "ALTER TABLE ... DROP CONSTRAINT on the target, for the one named here; then 'crossfade run'";
     return error;
   }
   if (result.error && result.error->server_code.empty()) {

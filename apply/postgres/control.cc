@@ -5,6 +5,7 @@
 #include <mutex>
 #include <utility>
 
+#include "apply/postgres/schema_plan.h"
 #include "apply/postgres/session.h"
 #include "core/failpoint.h"
 
@@ -158,7 +159,16 @@ Result<std::vector<Progress>> ReadProgress(Connection* connection, const std::st
     progress.commit_time_us = Number(set, i, 4);
     CROSSFADE_ASSIGN(const std::string above, FromByteaText(Text(set, i, 5)));
     if (!above.empty()) {
-      CROSSFADE_ASSIGN(progress.above, DecodeAbove(above));
+      auto decoded = DecodeAbove(above);
+      if (!decoded) {
+        decoded.error().fix = fmt::format(
+            "DELETE FROM crossfade.progress WHERE migration = {} AND worker >= 0; then 'crossfade abort', and "
+            "'crossfade "
+            "run' copies anew",
+            QuoteLiteral(migration));
+        return Fail(std::move(decoded).error());
+      }
+      progress.above = std::move(*decoded);
     }
     all.push_back(std::move(progress));
   }

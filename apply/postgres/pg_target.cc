@@ -114,19 +114,31 @@ Status PgTarget::Check() {
     std::string field;
     CROSSFADE_TRY(AppendTenant(options_.tenancy, &field));
   }
+  const auto refused = [&](std::string message, std::string what, std::string fix) -> Status {
+    return Fail(Error{ErrorClass::kConfig, "CF1503", std::string(kComponent), std::move(message), "",
+                      fmt::format("{}:{}", options_.connection.host, options_.connection.port), std::move(what),
+                      std::move(fix)});
+  };
   return control_.With([&](Connection* connection) -> Status {
     CROSSFADE_ASSIGN(const auto found, connection->Query("SELECT current_setting('server_version_num'),"
                                                          " current_setting('server_version'),"
-                                                         " pg_is_in_recovery()"
-                                                         " OR current_setting('default_transaction_read_only') = 'on'",
+                                                         " pg_is_in_recovery(),"
+                                                         " current_setting('default_transaction_read_only'),"
+                                                         " quote_ident(current_user),"
+                                                         " quote_ident(current_database())",
                                                          {}));
     const int version = std::atoi(found.rows[0][0].value_or("0").c_str());
     if (version < kOldestServer) {
-      return MakeError(ErrorClass::kConfig, "CF1503", kComponent, "the target is PostgreSQL {}; 14 or later is needed",
-                       found.rows[0][1].value_or("?"));
+      return refused("the target is too old", "server_version " + found.rows[0][1].value_or("?"),
+                     "upgrade it to PostgreSQL 14 or later, or name another server in target.host");
     }
     if (found.rows[0][2] == "t") {
-      return MakeError(ErrorClass::kConfig, "CF1503", kComponent, "the target is a standby, or read-only by default");
+      return refused("the target is a standby", "pg_is_in_recovery() is true", "name its primary in target.host");
+    }
+    if (found.rows[0][3] == "on") {
+      return refused("the target is read-only by default", "default_transaction_read_only = on",
+                     fmt::format("ALTER ROLE {} IN DATABASE {} SET default_transaction_read_only = off",
+                                 found.rows[0][4].value_or(""), found.rows[0][5].value_or("")));
     }
     return {};
   });

@@ -80,7 +80,9 @@ class Builder {
   Result<CatalogTable> ReadStanding(const WantedTable& table) {
     CROSSFADE_ASSIGN(auto standing, connection_->ReadTable(table.schema, table.table));
     if (!standing) {
-      return MakeError(ErrorClass::kData, "CF1547", kComponent, "the table is not on the target any more");
+      return Fail(Error{ErrorClass::kData, "CF1547", std::string(kComponent),
+                        "a table that was copied is not on the target any more", "", table.QualifiedName(), "no table",
+                        "put it back with its rows; or 'crossfade abort', then 'crossfade run' copies anew"});
     }
     return std::move(*standing);
   }

@@ -406,9 +406,9 @@ Result<std::vector<Progress::Applied>> DecodeAbove(std::string_view bytes) {
     above.push_back(std::move(applied));
   }
   if (!reader.ok() || !reader.at_end() || version != kAboveVersion) {
-    return MakeError(ErrorClass::kCorrupt, "CF1573", kComponent,
-                     "the target's list of applied transactions cannot be read (version {}, {} bytes)", version,
-                     bytes.size());
+    return Fail(Error{ErrorClass::kCorrupt, "CF1573", std::string(kComponent),
+                      "the target's list of applied transactions cannot be read", "", "crossfade.progress",
+                      fmt::format("version {}, {} bytes", version, bytes.size()), ""});
   }
   return above;
 }

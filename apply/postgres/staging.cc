@@ -50,7 +50,8 @@ Status MoveStagedRows(SchemaConnection* connection, const SchemaPlan& staged, co
   const std::stop_callback cancel(std::move(stop), [&] { connection->Cancel(); });
   Status done = connection->Transact(options.fence, statements);
   if (!done && done.error().server_code == "42501") {
-    return Fail(NoRightToSwitchOff(StagingSchemaOf(options.fence.migration)));
+    CROSSFADE_ASSIGN(const auto account, connection->Select("SELECT quote_ident(current_user)"));
+    return Fail(NoRightToSwitchOff(StagingSchemaOf(options.fence.migration), account[0][0].value_or("")));
   }
   return done;
 }

@@ -13,7 +13,7 @@ std::string Quoted(std::string_view name) { return postgres::Connection::Identif
 
 }  // namespace
 
-Error NoRightToSwitchOff(const std::string& object) {
+Error NoRightToSwitchOff(const std::string& object, const std::string& account) {
   return Error{ErrorClass::kConfig,
                "CF1554",
                std::string(kComponent),
@@ -21,20 +21,21 @@ Error NoRightToSwitchOff(const std::string& object) {
                "42501",
                object,
                "no right to set session_replication_role",
-               "GRANT SET ON PARAMETER session_replication_role TO the account (PostgreSQL 15), as a superuser"};
+               fmt::format("GRANT SET ON PARAMETER session_replication_role TO {}", account)};
 }
 
 Status SwitchOffForeignKeys(postgres::Connection* connection, const std::string& schema, const std::string& table) {
-  CROSSFADE_ASSIGN(const postgres::ResultSet keys,
-                   connection->Query("SELECT 1 FROM pg_catalog.pg_constraint WHERE contype = 'f'"
-                                     " AND to_regclass($1) IN (conrelid, confrelid) LIMIT 1",
-                                     {Quoted(schema) + "." + Quoted(table)}));
+  CROSSFADE_ASSIGN(
+      const postgres::ResultSet keys,
+      connection->Query("SELECT quote_ident(current_user) FROM pg_catalog.pg_constraint WHERE contype = 'f'"
+                        " AND to_regclass($1) IN (conrelid, confrelid) LIMIT 1",
+                        {Quoted(schema) + "." + Quoted(table)}));
   if (keys.rows.empty()) {
     return {};
   }
   const auto set = connection->Execute("SET LOCAL session_replication_role = replica");
   if (!set && set.error().server_code == "42501") {
-    return Fail(NoRightToSwitchOff(schema + "." + table));
+    return Fail(NoRightToSwitchOff(schema + "." + table, keys.rows[0][0].value_or("")));
   }
   CROSSFADE_TRY(set);
   return {};

@@ -17,7 +17,7 @@ namespace crossfade::apply {
 // Config CF1554 if the account may not do that.
 Status SwitchOffForeignKeys(postgres::Connection* connection, const std::string& schema, const std::string& table);
 // That error.
-Error NoRightToSwitchOff(const std::string& object);
+Error NoRightToSwitchOff(const std::string& object, const std::string& account);
 
 // Whether any foreign key or unique secondary key stands on the tables of a plan.
 Result<bool> KeysStand(SchemaConnection* connection, const SchemaPlan& plan);

@@ -171,7 +171,9 @@ Status CatalogReader::ForeignKeyFromRow(TextRow row) {
   if (row[3] != database_) {
     return CatalogRefusal(
         "CF1111", table->QualifiedName() + ", foreign key " + name, CatalogText(row[3]) + "." + CatalogText(row[4]),
-        fmt::format("foreign key {} of {} refers to a table of another database", name, table->QualifiedName()));
+        fmt::format("foreign key {} of {} refers to a table of another database", name, table->QualifiedName()),
+        fmt::format("ALTER TABLE {}.{} DROP FOREIGN KEY {}", Connection::Identifier(database_),
+                    Connection::Identifier(table->name), Connection::Identifier(name)));
   }
   const auto rule = rules_.find({table->name, name});
   if (rule == rules_.end()) {

@@ -23,8 +23,8 @@ std::optional<std::string> Unhex(std::string_view digits) {
 
 }  // namespace
 
-tl::unexpected<Error> CatalogRefusal(std::string_view code, std::string object, std::string found,
-                                     std::string message) {
+tl::unexpected<Error> CatalogRefusal(std::string_view code, std::string object, std::string found, std::string message,
+                                     std::string fix) {
   Error error;
   error.error_class = ErrorClass::kData;
   error.code = code;
@@ -32,6 +32,7 @@ tl::unexpected<Error> CatalogRefusal(std::string_view code, std::string object, 
   error.message = std::move(message);
   error.object = std::move(object);
   error.found = std::move(found);
+  error.fix = std::move(fix);
   return Fail(std::move(error));
 }
 
@@ -85,9 +86,11 @@ Status CatalogReader::NormalizeNames() {
 Status CatalogReader::TableFromRow(TextRow row) {
   const std::string name = CatalogText(row[0]);
   const std::string type = CatalogText(row[1]);
+  const std::string quoted = Connection::Identifier(database_) + "." + Connection::Identifier(name);
   if (type == "SYSTEM VERSIONED") {
     return CatalogRefusal("CF1113", database_ + "." + name, type,
-                          "a system-versioned table logs columns and rows that its description does not show");
+                          "a system-versioned table logs columns and rows that its description does not show",
+                          "ALTER TABLE " + quoted + " DROP SYSTEM VERSIONING");
   }
   if (type == "SEQUENCE") {
     sequences_.push_back("sequence " + name);
@@ -101,7 +104,8 @@ Status CatalogReader::TableFromRow(TextRow row) {
     return {};
   }
   if (!row[2]) {
-    return CatalogRefusal("CF1115", database_ + "." + name, CatalogText(row[5]), "the server cannot open this table");
+    return CatalogRefusal("CF1115", database_ + "." + name, CatalogText(row[5]), "the server cannot open this table",
+                          "restore its files from a backup, or DROP TABLE " + quoted);
   }
   CatalogTable table;
   table.schema.database = database_;

@@ -27,7 +27,8 @@ T CatalogNumber(const std::optional<std::string_view>& text) {
 }
 
 // Data error about one object of the catalog.
-tl::unexpected<Error> CatalogRefusal(std::string_view code, std::string object, std::string found, std::string message);
+tl::unexpected<Error> CatalogRefusal(std::string_view code, std::string object, std::string found, std::string message,
+                                     std::string fix);
 
 // What the queries say does not fit together: a column that a key names is not there.
 tl::unexpected<Error> CatalogMoving(const TableSchema& table, std::string_view what);

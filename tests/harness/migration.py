@@ -96,8 +96,8 @@ class Migration:
         self.run.forget(self.process)
         return status
 
-    def run_until_caught_up(self, timeout_s=120, **options):
-        self.start("--until", "caught-up", **options)
+    def run_until_caught_up(self, *arguments, timeout_s=120, **options):
+        self.start("--until", "caught-up", *arguments, **options)
         status = self.wait(timeout_s)
         if status != 0:
             raise MigrationError("%s: run --until caught-up ended with status %d\n%s" % (self.name, status, self.log_tail()))

@@ -246,10 +246,10 @@ Status CaptureLoop::HoldWhileOverBudget(std::stop_token stop) {
       CROSSFADE_TRY(SyncGroup(nullptr));
     }
     if (fail_over_budget_()) {
-      return MakeError(
-          ErrorClass::kConfig, "CF1741", kComponent,
-          "the journal reached journal.budget_mib during the copy, when nothing drains it; raise the budget and "
-          "run again: nothing is lost while the source keeps its log");
+      return Fail(Error{ErrorClass::kConfig, "CF1741", std::string(kComponent),
+                        "the journal is full during the copy, when nothing drains it", "", "journal.budget_mib",
+                        fmt::format("{} bytes in the journal", journal_->stats().disk_bytes),
+                        "raise journal.budget_mib and run again; nothing is lost while the source keeps its log"});
     }
     if (!said) {
       spdlog::warn("capture: the journal is over its budget; reading waits until the target has caught up");

@@ -21,25 +21,36 @@ namespace crossfade::tools {
 
 namespace {
 
-constexpr std::string_view kComponent = "crossfade";
+tl::unexpected<Error> Refused(std::string_view code, std::string message, std::string object, std::string found,
+                              std::string fix) {
+  return Fail(Error{ErrorClass::kConfig, std::string(code), "run", std::move(message), "", std::move(object),
+                    std::move(found), std::move(fix)});
+}
 
 Status MakeStateDirectory(const std::string& path) {
   std::error_code error;
   std::filesystem::create_directories(path, error);
   if (error || ::chmod(path.c_str(), 0700) != 0) {
-    return MakeError(ErrorClass::kConfig, "CF1711", kComponent, "cannot make state_dir {}: {}", path,
-                     error ? error.message() : std::strerror(errno));
+    return Refused("CF1711", "the state directory cannot be made", path, error ? error.message() : std::strerror(errno),
+                   "name in state_dir a directory that this account may make, or give it one of its own: install -d -m "
+                   "700 -o $(id -un) DIRECTORY");
   }
   return {};
 }
 
-void SetUpLog(const Config& config) {
+Status SetUpLog(const Config& config) {
   if (!config.log.file.empty()) {
-    spdlog::set_default_logger(spdlog::basic_logger_mt("file", config.log.file));
+    try {
+      spdlog::set_default_logger(spdlog::basic_logger_mt("file", config.log.file));
+    } catch (const spdlog::spdlog_ex& e) {
+      return Refused("CF1712", "the log file cannot be written", config.log.file, e.what(),
+                     "name in log.file a file that this account may write; without log.file the log goes to stderr");
+    }
     spdlog::set_pattern("%Y-%m-%d %H:%M:%S.%e %l %v");
     spdlog::flush_on(spdlog::level::info);
   }
   spdlog::set_level(spdlog::level::from_str(config.log.level));
+  return {};
 }
 
 // Turns SIGTERM and SIGINT into a stop request; a second one ends the process at once.
@@ -180,7 +191,9 @@ int RunCommand(const RunOptions& options) {
     return Report(config.error());
   }
   SignalStop signals;
-  SetUpLog(*config);
+  if (const Status logs = SetUpLog(*config); !logs) {
+    return Report(logs.error());
+  }
   if (const Status made = MakeStateDirectory(config->state_dir); !made) {
     return Report(made.error());
   }

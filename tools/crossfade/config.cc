@@ -4,7 +4,10 @@
 #include <toml++/toml.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <cstdlib>
+#include <cstring>
+#include <filesystem>
 #include <fstream>
 #include <numeric>
 #include <set>
@@ -168,28 +171,27 @@ Status ReadTable(const toml::table& table, const std::string& section, const std
 }
 
 Status CheckWhole(const Config& config, const std::string& path) {
-  const auto bad = [&](std::string object, std::string message, std::string fix) -> Status {
-    Error error{ErrorClass::kConfig, "CF1705", std::string(kComponent), fmt::format("{}: {}", path, message), "",
-                std::move(object),   "",       std::move(fix)};
-    return Fail(std::move(error));
+  const auto bad = [&](std::string object, const std::string& found, std::string message, std::string fix) -> Status {
+    return Fail(Error{ErrorClass::kConfig, "CF1705", std::string(kComponent), fmt::format("{}: {}", path, message), "",
+                      std::move(object), found.empty() ? "nothing" : found, std::move(fix)});
   };
   const bool plain_name = std::all_of(config.name.begin(), config.name.end(),
                                       [](unsigned char c) { return std::isalnum(c) != 0 || c == '-' || c == '_'; });
   if (config.name.empty() || config.name.size() > 48 || !plain_name) {
-    return bad("name", fmt::format("name = \"{}\" is not a name", config.name),
+    return bad("name", config.name, fmt::format("name = \"{}\" is not a name", config.name),
                "use 1 to 48 letters, digits, '-' or '_'");
   }
   if (config.tenant.mode == "column" && config.tenant.value.empty()) {
-    return bad("tenant.value", "tenant.mode is \"column\" and tenant.value is not set",
+    return bad("tenant.value", "", "tenant.mode is \"column\" and tenant.value is not set",
                "set tenant.value, or tenant.mode = \"none\" if the tables are this migration's alone");
   }
   if (config.tenant.mode == "column" && config.tenant.column.empty()) {
-    return bad("tenant.column", "tenant.column is empty", "name the tenant column");
+    return bad("tenant.column", "", "tenant.column is empty", "name the tenant column");
   }
   for (const auto& [tls, ca, side] : {std::tuple{config.source.tls, config.source.tls_ca, "source"},
                                       std::tuple{config.target.tls, config.target.tls_ca, "target"}}) {
     if (tls == "verify" && ca.empty()) {
-      return bad(fmt::format("{}.tls_ca", side),
+      return bad(fmt::format("{}.tls_ca", side), "",
                  fmt::format("{}.tls is \"verify\" and {}.tls_ca is not set", side, side),
                  "name the file of the certificate authority");
     }
@@ -229,9 +231,12 @@ std::string Wrap(const std::string& text, const std::string& prefix) {
 
 Result<Config> LoadConfig(const std::string& path) {
   std::ifstream in(path);
-  if (!in) {
-    return MakeError(ErrorClass::kConfig, "CF1700", kComponent,
-                     "cannot read {}; 'crossfade config --example' prints a file to begin with", path);
+  const bool directory = std::filesystem::is_directory(path);
+  if (!in || directory) {
+    return Fail(Error{ErrorClass::kConfig, "CF1700", std::string(kComponent), fmt::format("cannot read {}", path), "",
+                      path, directory ? "a directory" : std::strerror(errno),
+                      fmt::format("name a file that is there, or 'crossfade config --example > {}{}' and fill it in",
+                                  path, directory ? "/NAME.toml" : "")});
   }
   std::stringstream text;
   text << in.rdbuf();
@@ -254,14 +259,15 @@ Result<Config> LoadConfig(const std::string& path) {
                     fmt::format("{}: {} is not set", path, setting.FullKey()),
                     "",
                     setting.FullKey(),
-                    "",
+                    "nothing",
                     fmt::format("add {} = \"...\": {}", setting.FullKey(), setting.meaning)};
         return Fail(std::move(error));
       }
     }
   } catch (const toml::parse_error& e) {
-    return MakeError(ErrorClass::kConfig, "CF1701", kComponent, "{}:{}: not TOML: {}", path, e.source().begin.line,
-                     e.description());
+    return Fail(Error{ErrorClass::kConfig, "CF1701", std::string(kComponent), fmt::format("{} is not TOML", path), "",
+                      fmt::format("{}:{}", path, e.source().begin.line), std::string(e.description()),
+                      "write that line as key = value, text in quotes; 'crossfade config --example' shows every key"});
   }
   CROSSFADE_TRY(CheckWhole(config, path));
   return config;
@@ -271,8 +277,11 @@ Result<std::string> ReadPassword(const std::string& side, const std::string& env
   if (!env.empty()) {
     const char* value = std::getenv(env.c_str());
     if (value == nullptr) {
-      return MakeError(ErrorClass::kConfig, "CF1706", kComponent,
-                       "{}.password_env names {}, which is not set in the environment", side, env);
+      return Fail(
+          Error{ErrorClass::kConfig, "CF1706", std::string(kComponent),
+                fmt::format("{}.password_env names {}, which is not set in the environment", side, env), "",
+                fmt::format("{}.password_env", side), fmt::format("{} is not set", env),
+                fmt::format("export {}='...', or name another variable, or a file in {}.password_file", env, side)});
     }
     return std::string(value);
   }
@@ -282,8 +291,10 @@ Result<std::string> ReadPassword(const std::string& side, const std::string& env
   std::ifstream in(file);
   std::string line;
   if (!in || !std::getline(in, line)) {
-    return MakeError(ErrorClass::kConfig, "CF1706", kComponent, "{}.password_file {} cannot be read or is empty", side,
-                     file);
+    return Fail(Error{ErrorClass::kConfig, "CF1706", std::string(kComponent),
+                      fmt::format("{}.password_file {} gives no password", side, file), "",
+                      fmt::format("{}.password_file", side), in.is_open() ? "nothing in it" : std::strerror(errno),
+                      fmt::format("write the password as the first line of {}, readable by this account alone", file)});
   }
   if (!line.empty() && line.back() == '\r') {
     line.pop_back();

@@ -96,7 +96,7 @@ struct Config {
   } log;
 };
 
-// Reads and validates a file. Config errors (CF1701 to CF1709) name file, line, what was found and the nearest valid
+// Reads and validates a file. Config errors (CF1700 to CF1706) name file, line, what was found and the nearest valid
 // key or the values allowed.
 Result<Config> LoadConfig(const std::string& path);
 

@@ -21,6 +21,8 @@ namespace {
 constexpr std::string_view kComponent = "pipeline";
 constexpr const char* kRebuilds = "run.rebuilds";
 
+std::string AbortFix() { return "'crossfade abort', then 'crossfade run' copies anew"; }
+
 tl::unexpected<Error> Refused(std::string_view code, std::string message, std::string object, std::string found,
                               std::string fix) {
   Error error;
@@ -89,8 +91,9 @@ Status SetAside(const std::string& state_dir) {
   }
   CROSSFADE_FAILPOINT("rebuild.set_aside.after");
   if (error) {
-    return MakeError(ErrorClass::kConfig, "CF1711", kComponent, "cannot move {}/journal aside: {}", state_dir,
-                     error.message());
+    return Refused("CF1711", "the journal cannot be moved aside", state_dir + "/journal", error.message(),
+                   fmt::format("mv {0}/journal {0}/{1} as an account that may, then the same command", state_dir,
+                               kDamagedJournal));
   }
   spdlog::warn("rebuild: the journal that was there is now {}/{}; it holds customers' data: delete it in the end",
                state_dir, kDamagedJournal);
@@ -108,10 +111,9 @@ Result<Position> EarliestOf(const std::vector<Position>& positions, const Positi
       return candidate;
     }
   }
-  return MakeError(ErrorClass::kConfig, "CF1762", kComponent, "the target holds no position to go on from");
+  return Refused("CF1762", "the target holds no position that all of its marks contain", "crossfade.chunk",
+                 fmt::format("{} marks", positions.size()), AbortFix());
 }
-
-std::string AbortFix() { return "'crossfade abort', then 'crossfade run' copies anew"; }
 
 }  // namespace
 

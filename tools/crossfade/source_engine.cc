@@ -4,6 +4,7 @@
 
 #include "apply/postgres/pg_target.h"
 #include "capture/mysql/mysql_source.h"
+#include "db/mysql/account.h"
 #include "db/mysql/catalog.h"
 #include "db/mysql/connection.h"
 #include "db/mysql/position.h"
@@ -66,6 +67,7 @@ class MySqlEngine : public SourceEngine {
     CROSSFADE_ASSIGN(const std::unique_ptr<Connection> connection, Connect());
     const auto rows = connection->Rows("XA RECOVER");
     if (!rows && rows.error().server_code == kMayNotRecover) {
+      CROSSFADE_ASSIGN(const std::string account, mysql::CurrentAccount(*connection));
       Error error{ErrorClass::kConfig,
                   "CF1725",
                   "source",
@@ -73,7 +75,7 @@ class MySqlEngine : public SourceEngine {
                   kMayNotRecover,
                   options_.user,
                   "no XA_RECOVER_ADMIN",
-                  fmt::format("GRANT XA_RECOVER_ADMIN ON *.* TO '{}'@'...'", options_.user)};
+                  fmt::format("GRANT XA_RECOVER_ADMIN ON *.* TO {}", account)};
       return Fail(std::move(error));
     }
     CROSSFADE_TRY(rows);

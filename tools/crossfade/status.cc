@@ -6,7 +6,9 @@
 #include <prometheus/text_serializer.h>
 #include <unistd.h>
 
+#include <cerrno>
 #include <cstdio>
+#include <cstring>
 #include <fstream>
 #include <nlohmann/json.hpp>
 #include <sstream>
@@ -161,7 +163,9 @@ std::string StatusJson(const StatusReport& r) {
 Result<StatusReport> ParseStatusJson(const std::string& text) {
   const Json json = Json::parse(text, nullptr, false);
   if (!json.is_object() || !json.contains("copy") || !json.contains("capture") || !json.contains("apply")) {
-    return MakeError(ErrorClass::kTransient, "CF1730", kComponent, "the status file is not readable");
+    return Fail(Error{ErrorClass::kTransient, "CF1730", std::string(kComponent), "the status file is damaged", "",
+                      "status.json", fmt::format("{} bytes that are no status", text.size()),
+                      "'crossfade run' writes it anew, at its start and four times a second"});
   }
   StatusReport r;
   r.name = json.value("name", "");
@@ -307,6 +311,7 @@ Status WriteStatusFile(const std::string& state_dir, const StatusReport& report)
   const std::string next = path + ".next";
   const int fd = ::open(next.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
   const bool written = fd >= 0 && ::write(fd, text.data(), text.size()) == static_cast<ssize_t>(text.size());
+  const int reason = errno;
   if (fd >= 0) {
     ::close(fd);
   }
@@ -315,7 +320,9 @@ Status WriteStatusFile(const std::string& state_dir, const StatusReport& report)
   const bool replaced = written && std::rename(next.c_str(), path.c_str()) == 0;
   CROSSFADE_FAILPOINT("status.replace.after");
   if (!replaced) {
-    return MakeError(ErrorClass::kConfig, "CF1731", kComponent, "cannot write {}: is the disk full?", path);
+    return Fail(Error{ErrorClass::kConfig, "CF1731", std::string(kComponent), "the status cannot be written", "", next,
+                      std::strerror(written ? errno : reason),
+                      "free space on that disk, and let this account write there; the migration itself goes on"});
   }
   return {};
 }
@@ -323,12 +330,17 @@ Status WriteStatusFile(const std::string& state_dir, const StatusReport& report)
 Result<StatusReport> ReadStatusFile(const std::string& state_dir) {
   std::ifstream in(StatusPath(state_dir));
   if (!in) {
-    return MakeError(ErrorClass::kTransient, "CF1732", kComponent,
-                     "there is no status in {}: this migration was never started here", state_dir);
+    return Fail(Error{ErrorClass::kTransient, "CF1732", std::string(kComponent),
+                      "this migration was never started here, or its state directory is another one", "", state_dir,
+                      "no status.json", "start it with 'crossfade run', or name in state_dir where it runs"});
   }
   std::stringstream text;
   text << in.rdbuf();
-  return ParseStatusJson(text.str());
+  Result<StatusReport> report = ParseStatusJson(text.str());
+  if (!report) {
+    report.error().object = StatusPath(state_dir);
+  }
+  return report;
 }
 
 }  // namespace crossfade::tools
