@@ -137,7 +137,8 @@ Status PgTarget::Check() {
     }
     if (found.rows[0][3] == "on") {
       return refused("the target is read-only by default", "default_transaction_read_only = on",
-                     fmt::format("ALTER ROLE {} IN DATABASE {} SET default_transaction_read_only = off",
+                     fmt::format("SET default_transaction_read_only = off; ALTER ROLE {} IN DATABASE {} SET "
+                                 "default_transaction_read_only = off",
                                  found.rows[0][4].value_or(""), found.rows[0][5].value_or("")));
     }
     return {};
@@ -321,7 +322,8 @@ Status PgTarget::ClearTable(const Route& route) {
   std::vector<std::string> statements = {
       fmt::format("DELETE FROM crossfade.chunk WHERE migration = {} AND table_name = {}",
                   QuoteLiteral(options_.migration), QuoteLiteral(route.source.name))};
-  CROSSFADE_ASSIGN(const auto keys, connection->Select("SELECT 1 FROM pg_catalog.pg_constraint WHERE contype = 'f'"
+  CROSSFADE_ASSIGN(const auto keys, connection->Select("SELECT quote_ident(current_user) FROM pg_catalog.pg_constraint"
+                                                       " WHERE contype = 'f'"
                                                        " AND to_regclass($1) IN (conrelid, confrelid) LIMIT 1",
                                                        {table}));
   if (!keys.empty()) {
@@ -329,7 +331,11 @@ Status PgTarget::ClearTable(const Route& route) {
     statements.emplace_back("SET LOCAL session_replication_role = replica");
   }
   statements.push_back(fmt::format("DELETE FROM {}{}", table, condition));
-  return connection->Transact(fence, statements);
+  const Status done = connection->Transact(fence, statements);
+  if (!done && done.error().server_code == "42501" && !keys.empty()) {
+    return Fail(NoRightToSwitchOff(table, keys[0][0].value_or("")));
+  }
+  return done;
 }
 
 Status PgTarget::Abort(const RouteSet& routes) {

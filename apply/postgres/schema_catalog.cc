@@ -21,18 +21,30 @@ std::string Trimmed(std::string text) {
   return text;
 }
 
+Error FromServer(std::string_view sqlstate, const std::exception& e) {
+  return postgres::ErrorFromServer(kComponent, sqlstate, Trimmed(e.what()));
+}
+
 // Runs `body`, which gives a Result, and turns libpqxx's exceptions into errors: the only place that does.
 template <typename Body>
 auto Guarded(Body body) -> decltype(body()) {
   try {
     return body();
   } catch (const pqxx::sql_error& e) {
-    Error error = postgres::ErrorFromServer(kComponent, e.sqlstate(), Trimmed(e.what()));
+    // For some errors libpqxx has a type, and forgets their code.
+    const bool denied = dynamic_cast<const pqxx::insufficient_privilege*>(&e) != nullptr;
+    Error error = FromServer(denied ? "42501" : e.sqlstate(), e);
     error.object = e.query().substr(0, 300);
     return Fail(std::move(error));
+  } catch (const pqxx::deadlock_detected& e) {
+    return Fail(FromServer("40P01", e));
+  } catch (const pqxx::serialization_failure& e) {
+    return Fail(FromServer("40001", e));
+  } catch (const pqxx::too_many_connections& e) {
+    return Fail(FromServer("53300", e));
   } catch (const pqxx::failure& e) {
     // A lost session, also during a commit: what has been done is found out from the catalog anyway.
-    return Fail(postgres::ErrorFromServer(kComponent, "08006", Trimmed(e.what())));
+    return Fail(FromServer("08006", e));
   } catch (const std::exception& e) {
     return MakeError(ErrorClass::kCorrupt, "CF1509", kComponent, "libpqxx: {}", e.what());
   }
