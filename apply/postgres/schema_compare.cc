@@ -160,7 +160,11 @@ class Comparison {
                                       [&](const WantedIndex& other) { return SameIndex(other, index); });
       if (index.unique && !index.primary && !wanted) {
         Find(false, "CF1546", "", fmt::format("unique index {} ({})", index.name, Joined(index.parts)),
-             "the source has no such key: rows that break it stop the copy", "");
+             "the source has no such key: rows that break it stop the copy",
+             fmt::format(
+                 "if no other tenant needs it: DROP INDEX {}.{}; of a constraint: ALTER TABLE {} DROP CONSTRAINT {}",
+                 postgres::Connection::Identifier(wanted_.schema), postgres::Connection::Identifier(index.name),
+                 wanted_.QualifiedName(), postgres::Connection::Identifier(index.name)));
       }
     }
   }

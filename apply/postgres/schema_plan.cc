@@ -111,7 +111,8 @@ Status Planner::PlanColumns(const Route& route, WantedTable* table) {
     } else if (source.default_value && !column.numbered && source.generated == GeneratedKind::kNone) {
       Find(false, "CF1535", object, "DEFAULT " + *source.default_value,
            "this default has no exact counterpart in PostgreSQL; the column gets none",
-           "ALTER TABLE ... ALTER COLUMN ... SET DEFAULT on the target, before the switch");
+           fmt::format("if one is wanted: ALTER TABLE {} ALTER COLUMN {} SET DEFAULT with what means the same",
+                       table->QualifiedName(), postgres::Connection::Identifier(column.name)));
     }
     if (source.generated != GeneratedKind::kNone) {
       Find(false, "CF1544", object, source.generation_expression,
@@ -200,8 +201,10 @@ void Planner::CheckKeyLength(const Route& route, const std::string& name, const 
     }
   }
   if (bytes > kLargestKeyBytes) {
-    Find(false, "CF1538", route.source.name + "." + name, fmt::format("up to {} bytes", bytes),
-         "an index entry of PostgreSQL has at most 2704 bytes: a longer value stops the index, or the row", "");
+    Find(
+        false, "CF1538", route.source.name + "." + name, fmt::format("up to {} bytes", bytes),
+        "an index entry of PostgreSQL has at most 2704 bytes: a longer value stops the index, or the row",
+        "nothing if no value is that long; else a key over the first characters, on the source: ADD KEY (column(600))");
   }
 }
 

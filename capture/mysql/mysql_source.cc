@@ -20,12 +20,14 @@ using std::chrono::milliseconds;
 constexpr std::string_view kComponent = "capture.mysql";
 constexpr std::string_view kReadError = "1236";
 
-tl::unexpected<Error> ConfigError(std::string_view code, std::string message, std::string found, std::string fix) {
+tl::unexpected<Error> ConfigError(std::string_view code, std::string object, std::string message, std::string found,
+                                  std::string fix) {
   Error error;
   error.error_class = ErrorClass::kConfig;
   error.code = code;
   error.component = kComponent;
   error.message = std::move(message);
+  error.object = std::move(object);
   error.found = std::move(found);
   error.fix = std::move(fix);
   return Fail(std::move(error));
@@ -44,7 +46,8 @@ tl::unexpected<Error> Lost(const Position& from, const std::string& missing) {
 }
 
 tl::unexpected<Error> Purged(const Position& from, const std::string& found) {
-  return ConfigError("CF1203", fmt::format("the server's log no longer goes back to {}", from.ToString()), found,
+  return ConfigError("CF1203", "the binary log",
+                     fmt::format("the server's log no longer goes back to {}", from.ToString()), found,
                      "copy anew, and have the server keep its logs longer (binlog_expire_logs_seconds)");
 }
 
@@ -134,7 +137,8 @@ uint64_t FileNumber(std::string_view file) {
 Status CheckFile(Connection& connection, const Position& from) {
   const std::string& identity = connection.server().identity;
   if (from.server != identity) {
-    return ConfigError("CF1201", "without GTIDs a log can only be followed on the server it was read from",
+    return ConfigError("CF1201", "the position",
+                       "without GTIDs a log can only be followed on the server it was read from",
                        fmt::format("this is {}, the position is of {}", identity, from.server),
                        "connect to that server, or copy anew");
   }
@@ -269,7 +273,8 @@ Status MySqlSource::Open(const Position& from) {
     return Fail(Classified({}));
   }
   if (from.empty()) {
-    return ConfigError("CF1201", "no position to start from", "", "");
+    return ConfigError("CF1201", "the position", "no position to start from", "none",
+                       "'crossfade abort', then copy anew");
   }
   const Status opened = OpenLog(from);
   if (!opened) {
@@ -286,7 +291,8 @@ namespace {
 Status CheckSettings(Connection& connection) {
   CROSSFADE_ASSIGN(const std::string log_bin, Variable(connection, "log_bin"));
   if (log_bin != "1") {
-    return ConfigError("CF1202", "the server keeps no binary log", "log_bin = OFF", "log_bin in the server's settings");
+    return ConfigError("CF1202", "log_bin", "the server keeps no binary log", "log_bin = OFF",
+                       "set log_bin in the server's configuration and restart it");
   }
   return {};
 }

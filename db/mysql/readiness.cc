@@ -339,13 +339,7 @@ Status ReadPrepared(Connection& connection, SourceFacts* facts) {
     return IsDenied(rows.error()) ? Status() : Fail(rows.error());
   }
   for (const auto& row : *rows) {
-    const std::string data = row[3].value_or("");
-    const std::string length = row[1].value_or("");
-    size_t first = 0;
-    std::from_chars(length.data(), length.data() + length.size(), first);
-    first = std::min(first, data.size());
-    facts->prepared.push_back(PreparedTransaction{fmt::format("{},{},{}", HexLiteral(data.substr(0, first)),
-                                                              HexLiteral(data.substr(first)), row[0].value_or("1"))});
+    facts->prepared.push_back(PreparedTransaction{XidLiteral(row)});
   }
   return {};
 }
@@ -364,6 +358,16 @@ Status ReadReplica(Connection& connection, SourceFacts* facts) {
 }
 
 }  // namespace
+
+std::string XidLiteral(const std::vector<std::optional<std::string>>& row) {
+  const std::string data = row[3].value_or("");
+  const std::string length = row[1].value_or("");
+  size_t first = 0;
+  std::from_chars(length.data(), length.data() + length.size(), first);
+  first = std::min(first, data.size());
+  return fmt::format("{},{},{}", HexLiteral(data.substr(0, first)), HexLiteral(data.substr(first)),
+                     row[0].value_or("1"));
+}
 
 Result<SourceFacts> ReadSourceFacts(Connection& connection, const std::string& database) {
   SourceFacts facts;

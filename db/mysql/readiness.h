@@ -45,6 +45,9 @@ struct PreparedTransaction {
   std::string xid;  // as XA COMMIT takes it: X'6162',X'',1
 };
 
+// The xid in a row of XA RECOVER.
+std::string XidLiteral(const std::vector<std::optional<std::string>>& row);
+
 struct SourceFacts {
   Flavor flavor = Flavor::kMariaDb;
   uint32_t version_number = 0;

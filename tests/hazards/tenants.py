@@ -278,14 +278,17 @@ def rights_that_the_target_account_lacks(scene):
         move = scene.migration(tenant="second", target__user=user)
         move.start()
         scene.expect_exit(move, 3, "permission denied.*fix: GRANT|CF1710.*GRANT")
+        met = set()
         for _ in range(4):
             code, out, err = move.command("check", "--json")
             findings = [finding for finding in json.loads(out) if finding["code"].startswith("CF156")]
+            met.update(finding["code"] for finding in findings)
             for finding in findings:
                 scene.on_target(finding["fix"])
             if not findings:
                 break
         expect(code == 0 and not findings, "status %d\n%s%s" % (code, out, err))
+        expect(met == ({"CF1563", "CF1564", "CF1566"} if fresh else {"CF1563", "CF1564", "CF1565", "CF1566"}), "met were " + str(met))
         move.run_until_caught_up()
         scene.compare(move)
 

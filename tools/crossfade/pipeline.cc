@@ -228,6 +228,11 @@ Result<Position> Pipeline::StartPosition(const std::vector<TableSchema>& schemas
       return Fail(std::move(error));
     }
   }
+  if (position->empty()) {
+    return Fail(Error{ErrorClass::kConfig, "CF1727", std::string(kComponent),
+                      "the source has not named any transaction yet, so that its log has no place to begin at", "",
+                      "gtid_executed", "empty", "commit any transaction on the source, and start again"});
+  }
   return *position;
 }
 

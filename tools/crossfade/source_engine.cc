@@ -81,7 +81,7 @@ class MySqlEngine : public SourceEngine {
     CROSSFADE_TRY(rows);
     std::vector<std::string> ids;
     for (const auto& row : *rows) {
-      ids.push_back(row.size() > 3 && row[3] ? fmt::format("'{}'", *row[3]) : "(unknown)");
+      ids.push_back(row.size() > 3 ? mysql::XidLiteral(row) : "(unknown)");
     }
     return ids;
   }

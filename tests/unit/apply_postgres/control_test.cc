@@ -27,7 +27,7 @@ TEST(ByteaTextTest, GoesThereAndBack) {
   EXPECT_EQ(*FromByteaText(""), "");
   EXPECT_FALSE(FromByteaText("\\x0"));
   EXPECT_FALSE(FromByteaText("\\xgg"));
-  EXPECT_FALSE(FromByteaText("abcd"));
+  EXPECT_EQ(FromByteaText("abcd").error().code, "CF1509");
 }
 
 TEST_F(ControlTest, NothingWorksBeforeTakeOver) {

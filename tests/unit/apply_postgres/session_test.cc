@@ -242,7 +242,8 @@ TEST_F(PgSessionTest, PiecesAreOneTransaction) {
   OwnedStep again(route("t"), StepKind::kInsert);
   again.Row({}, {Int(1), Int(0), Cell::Null()});
   EXPECT_EQ(Get(session->Write({again.step})).outcome, Outcome::kRejected);
-  EXPECT_FALSE(session->Finish({})) << "a rejected transaction cannot be finished";
+  EXPECT_EQ(session->Finish({}).error().code, "CF1572") << "a rejected transaction cannot be finished";
+  EXPECT_EQ(session->Write({fresh.step}).error().code, "CF1572");
   EXPECT_EQ(Value("SELECT count(*) FROM t WHERE tenant_id = 'acme'"), "3");
 }
 
@@ -471,7 +472,7 @@ TEST_F(PgSessionTest, DecodesTheListOfAppliedTransactions) {
   for (size_t length = 0; length < bytes.size(); ++length) {
     EXPECT_FALSE(DecodeAbove(std::string_view(bytes).substr(0, length)));
   }
-  EXPECT_FALSE(DecodeAbove(bytes + "x"));
+  EXPECT_EQ(DecodeAbove(bytes + "x").error().code, "CF1573");
 }
 
 TEST_F(PgSessionTest, ADivergenceStopsBehindEverythingBeforeIt) {

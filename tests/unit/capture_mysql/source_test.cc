@@ -419,6 +419,8 @@ TEST_P(SourceTest, KilledSessionIsReconnectAndTheOpenTransactionIsRolledBack) {
   }
   ASSERT_TRUE(error);
   EXPECT_EQ(error->error_class, ErrorClass::kReconnect) << error->ToString();
+  source.Close();
+  EXPECT_EQ(source.Next(After(std::chrono::seconds(1))).error().code, "CF1206") << "read without a log";
   EXPECT_TRUE(source.Open(head).has_value());
 }
 

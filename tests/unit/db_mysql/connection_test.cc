@@ -28,6 +28,13 @@ TEST(ServerErrors, AreClassedByNumberAlone) {
   EXPECT_EQ(ServerError(1146, "42S02", "no table", "").server_code, "1146");
 }
 
+TEST(ServerErrors, HaveACodeByWhatToDoNext) {
+  EXPECT_EQ(ServerError(2013, "HY000", "Lost", "").code, "CF1103");
+  EXPECT_EQ(ServerError(1146, "42S02", "no table", "").code, "CF1104");
+  EXPECT_EQ(ServerError(1213, "40001", "Deadlock", "").code, "CF1105");
+  EXPECT_EQ(ServerError(1142, "42000", "denied", "").code, "CF1106");
+}
+
 TEST(ServerErrors, NeverShowTheSecret) {
   const Error error = ServerError(1064, "42000", "near 'hunter2' and hunter2", "hunter2");
   EXPECT_EQ(error.message.find("hunter2"), std::string::npos);
@@ -77,6 +84,38 @@ TEST_P(ConnectionTest, SessionDoesNotShowServerSettings) {
   EXPECT_EQ(fresh.Scalar("SELECT @@character_set_results").value(), std::nullopt);
   EXPECT_EQ(fresh.Rows("SELECT 1 UNION ALL SELECT 2").value().size(), 2u);
   EXPECT_EQ(fresh.Scalar("SELECT 'a\\'b'").value(), "a'b");
+}
+
+TEST_P(ConnectionTest, WhatAStatementMeetsHasItsCode) {
+  UseDatabase("cf_statement_codes");
+  Do("CREATE TABLE t (id INT PRIMARY KEY)");
+  Do("INSERT INTO t VALUES (1)");
+  EXPECT_EQ(connection_->Execute("SELECT * FROM no_such_table").error().code, "CF1104");
+
+  auto other = Connection::Open(options_);
+  ASSERT_OK(other);
+  ASSERT_OK((*other)->Execute("BEGIN"));
+  ASSERT_OK((*other)->Execute("DELETE FROM cf_statement_codes.t"));
+  const auto locked = connection_->Execute("SELECT * FROM t WHERE id = 1 FOR UPDATE NOWAIT");
+  ASSERT_FALSE(locked.has_value());
+  EXPECT_EQ(locked.error().code, "CF1105");
+  ASSERT_OK((*other)->Execute("ROLLBACK"));
+  ASSERT_OK(connection_->Execute("SELECT * FROM t WHERE id = 1 FOR UPDATE NOWAIT"));
+
+  Do("CREATE USER cf_modest IDENTIFIED BY 'modest-pw', cf_modest@localhost IDENTIFIED BY 'modest-pw'");
+  Do("GRANT INSERT ON t TO cf_modest, cf_modest@localhost");
+  ConnectionOptions modest = options_;
+  modest.user = "cf_modest";
+  modest.password = "modest-pw";
+  modest.database = "cf_statement_codes";
+  auto opened = Connection::Open(modest);
+  EXPECT_TRUE(opened.has_value()) << Why(opened.error());
+  if (opened) {
+    EXPECT_EQ((*opened)->Execute("SELECT * FROM t").error().code, "CF1106");
+    Do("GRANT SELECT ON t TO cf_modest, cf_modest@localhost");
+    EXPECT_TRUE((*opened)->Execute("SELECT * FROM t"));
+  }
+  Do("DROP USER cf_modest, cf_modest@localhost");
 }
 
 TEST_P(ConnectionTest, OrdinaryUserCanOpenASession) {

@@ -58,6 +58,7 @@ TEST(ConnectTest, NobodyListens) {
   auto connection = Connection::Open(options);
   ASSERT_FALSE(connection);
   EXPECT_EQ(connection.error().error_class, ErrorClass::kReconnect);
+  EXPECT_EQ(connection.error().code, "CF1401");
   EXPECT_EQ(connection.error().ToString().find("hunter2"), std::string::npos);
 }
 
@@ -101,6 +102,28 @@ TEST_F(ConnectionTest, ErrorNamesTableColumnAndConstraint) {
   ASSERT_FALSE(null);
   EXPECT_NE(null.error().message.find("column: b"), std::string::npos) << null.error().message;
   EXPECT_EQ(Ask("SELECT count(*) FROM t"), "1");
+}
+
+TEST_F(ConnectionTest, WhatAStatementMeetsHasItsCode) {
+  Run("CREATE TEMP TABLE t (a int)");
+  const auto code_of = [&](const std::string& sqlstate) {
+    const auto raised = connection_->Execute("DO $$ BEGIN RAISE EXCEPTION SQLSTATE '" + sqlstate + "'; END $$");
+    return raised ? "" : raised.error().code;
+  };
+  EXPECT_EQ(code_of("40P01"), "CF1403");
+  EXPECT_EQ(code_of("42501"), "CF1404");
+  EXPECT_EQ(code_of("23505"), "CF1405");
+  EXPECT_EQ(code_of("XX001"), "CF1406");
+  EXPECT_TRUE(connection_->Execute("INSERT INTO t VALUES (1)"));
+}
+
+TEST_F(ConnectionTest, CallsInTheWrongOrderAreRefusedAndDoNoHarm) {
+  Run("CREATE TEMP TABLE t (a int)");
+  EXPECT_EQ(connection_->PipelineQueue("never prepared", {}).error().code, "CF1408");
+  size_t failed = 0;
+  EXPECT_EQ(connection_->PipelineCollect(&failed).error().code, "CF1408");
+  EXPECT_EQ(connection_->CopyBegin("SELECT 1").error().code, "CF1408");
+  EXPECT_EQ(Ask("SELECT count(*) FROM t"), "0");
 }
 
 TEST_F(ConnectionTest, CommitOfAFailedTransactionIsAnError) {

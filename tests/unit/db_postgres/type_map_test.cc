@@ -426,6 +426,17 @@ TEST_F(TypeMapServerTest, UuidInetAndVector) {
   Check(Of(ColumnType::kVector));
 }
 
+TEST(TypeMapTest, AColumnWithoutATypeIsRefused) {
+  Column column = IntColumn(32, false);
+  column.name = "odd";
+  column.source_type = "oddity(3)";
+  column.type = static_cast<ColumnType>(250);
+  const auto type = MapType(column, {});
+  ASSERT_FALSE(type);
+  EXPECT_EQ(type.error().code, "CF1410");
+  EXPECT_NE(type.error().message.find("odd: no PostgreSQL type for oddity(3)"), std::string::npos);
+}
+
 TEST_F(TypeMapServerTest, AnEmptyArrayHasNoElements) {
   const PgType type = *MapType(IntColumn(32, false), {});
   ArrayBuilder builder;

@@ -297,6 +297,7 @@ TEST_F(CopierTest, AStopBeforeTheStartReadsNothing) {
 TEST_F(CopierTest, WithoutReadersItRefuses) {
   const auto result = Consistent(0);
   ASSERT_FALSE(result);
+  EXPECT_EQ(result.error().code, "CF1622");
   EXPECT_EQ(result.error().error_class, ErrorClass::kConfig);
 }
 

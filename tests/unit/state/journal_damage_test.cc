@@ -233,6 +233,35 @@ TEST_F(JournalDamageTest, PinBehindTheTailIsRefused) {
   EXPECT_EQ(OpenCode(), "CF1306");
 }
 
+// Of what the store itself finds: one bit of one of its files is turned.
+TEST_F(JournalDamageTest, AFileThatTheDiskChangedIsFound) {
+  Check(AppendOne(journal_->writer(), table_, 1, std::string(2000, 'x')));
+  Check(journal_->writer().Sync());
+  for (int opened = 0; opened < 2; ++opened) {  // what the store's own log holds is in a file afterwards
+    journal_.reset();
+    journal_ = Get(Journal::Open(options_));
+  }
+  Check(journal_->Verify());
+  journal_.reset();
+  int turned = 0;
+  for (const fs::directory_entry& entry : fs::directory_iterator(options_.directory)) {
+    if (entry.path().extension() == ".sst") {
+      std::fstream file(entry.path(), std::ios::in | std::ios::out | std::ios::binary);
+      file.seekg(20);
+      const int byte = file.get();
+      file.seekp(20);
+      file.put(static_cast<char>(byte ^ 0x10));
+      ++turned;
+    }
+  }
+  ASSERT_GT(turned, 0);
+  auto opened = Journal::Open(options_);
+  const Status found = opened ? (*opened)->Verify() : Status(Fail(opened.error()));
+  ASSERT_FALSE(found);
+  EXPECT_EQ(found.error().code, "CF1309");
+  EXPECT_EQ(found.error().error_class, ErrorClass::kCorrupt);
+}
+
 TEST_F(JournalDamageTest, DirectoryThatCannotBeMade) {
   std::ofstream(directory_.path() + "/file") << "x";
   JournalOptions options;
