@@ -215,6 +215,7 @@ if [ -z "$filter" ]; then
   check "configuration page" check_configuration_page
   check "failpoints" "$python" tools/check_failpoints.py
   [ "$mode" != full ] || check "tidy" "$python" tools/tidy.py
+  check "codes" "$python" tools/check_codes.py
   check "harness" "$python" -m py_compile tests/*.py tests/*/*.py tools/*.py bench/*.py
 fi
 run_tests unit "$python" tests/harness/servers.py mariadb $mysql postgres -- bash -c unit_tests
