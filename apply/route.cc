@@ -100,7 +100,7 @@ Result<std::unique_ptr<Route>> MakeRoute(const TableSchema& table, const RouteRu
                              "{} has a column named like the tenant column {}", table.QualifiedName(), name);
       error.value().object = table.QualifiedName();
       error.value().found = "column " + name;
-      error.value().fix = "choose another name for tenancy.column";
+      error.value().fix = "choose another name for tenant.column";
       return error;
     }
     CROSSFADE_TRY(CheckName(table.QualifiedName(), name));
@@ -201,6 +201,8 @@ Result<RouteSet> RouteSet::Make(const std::vector<TableSchema>& tables, const Ro
   if (set.routes_.empty()) {
     auto error = MakeError(ErrorClass::kConfig, "CF1512", kComponent, "none of the source's {} tables is included",
                            tables.size());
+    error.value().object = "tables.include, tables.exclude";
+    error.value().found = fmt::format("{} of {} tables left out", tables.size(), tables.size());
     error.value().fix = "tables.include and tables.exclude must leave at least one table";
     return error;
   }

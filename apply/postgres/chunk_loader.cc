@@ -56,6 +56,7 @@ tl::unexpected<Error> BadTenant(const Tenancy& tenancy) {
                          TenantPgType(tenancy).sql);
   error.value().object = "tenant.value";
   error.value().found = tenancy.value;
+  error.value().fix = fmt::format("write a {} there, or set tenant.type to what it is", TenantPgType(tenancy).sql);
   return error;
 }
 

@@ -399,9 +399,10 @@ Status MakeControlLocked(Connection* connection) {
   }
   CROSSFADE_ASSIGN(const auto version, connection->Scalar("SELECT max(version) FROM crossfade.format"));
   if (version != kFormat) {
-    return MakeError(ErrorClass::kConfig, "CF1506", kComponent,
-                     "schema crossfade of the target has format {}, this program knows {}", version.value_or("none"),
-                     kFormat);
+    return Fail(Error{
+        ErrorClass::kConfig, "CF1506", std::string(kComponent),
+        fmt::format("schema crossfade of the target was made by another version; this one knows format {}", kFormat),
+        "", "schema crossfade", "format " + version.value_or("none"), "run the version that made it, or a later one"});
   }
   return {};
 }

@@ -127,43 +127,49 @@ Status CatalogReader::ReadTables() {
 }
 
 Status CatalogReader::ReadColumns() {
-  CROSSFADE_TRY(
-      ForEach("SELECT TABLE_NAME, COLUMN_NAME, ORDINAL_POSITION, COLUMN_DEFAULT, IS_NULLABLE, DATA_TYPE, COLUMN_TYPE, "
-              "CHARACTER_MAXIMUM_LENGTH, NUMERIC_PRECISION, NUMERIC_SCALE, DATETIME_PRECISION, CHARACTER_SET_NAME, "
-              "COLLATION_NAME, EXTRA, GENERATION_EXPRESSION, COLUMN_COMMENT FROM information_schema.COLUMNS WHERE " +
-                  Where("TABLE_SCHEMA", "TABLE_NAME") + " ORDER BY TABLE_NAME, ORDINAL_POSITION",
-              [this](TextRow row) -> Status {
-                TableSchema* const table = Find(CatalogText(row[0]));
-                if (table == nullptr) {
-                  return {};  // a view
-                }
-                ColumnText text;
-                text.table = table->QualifiedName();
-                text.name = CatalogText(row[1]);
-                if (row[3]) {
-                  text.default_value = CatalogText(row[3]);
-                }
-                text.nullable = CatalogText(row[4]) == "YES";
-                text.data_type = CatalogText(row[5]);
-                text.column_type = CatalogText(row[6]);
-                text.characters = CatalogNumber<uint64_t>(row[7]);
-                text.precision = CatalogNumber<uint16_t>(row[8]);
-                text.scale = CatalogNumber<uint16_t>(row[9]);
-                text.fraction = CatalogNumber<uint8_t>(row[10]);
-                text.charset = CatalogText(row[11]);
-                text.collation = CatalogText(row[12]);
-                text.extra = CatalogText(row[13]);
-                text.generation_expression = CatalogText(row[14]);
-                text.comment = CatalogText(row[15]);
-                if (CatalogNumber<uint32_t>(row[2]) != table->columns.size() + 1) {
-                  return MakeError(ErrorClass::kConfig, "CF1116", kComponent,
-                                   "not all columns of {} can be seen: SELECT is needed on the whole table",
-                                   table->QualifiedName());
-                }
-                CROSSFADE_ASSIGN(Column column, ColumnFromText(text, connection_.server().flavor));
-                table->columns.push_back(std::move(column));
-                return {};
-              }));
+  Status read = ForEach(
+      "SELECT TABLE_NAME, COLUMN_NAME, ORDINAL_POSITION, COLUMN_DEFAULT, IS_NULLABLE, DATA_TYPE, COLUMN_TYPE, "
+      "CHARACTER_MAXIMUM_LENGTH, NUMERIC_PRECISION, NUMERIC_SCALE, DATETIME_PRECISION, CHARACTER_SET_NAME, "
+      "COLLATION_NAME, EXTRA, GENERATION_EXPRESSION, COLUMN_COMMENT FROM information_schema.COLUMNS WHERE " +
+          Where("TABLE_SCHEMA", "TABLE_NAME") + " ORDER BY TABLE_NAME, ORDINAL_POSITION",
+      [this](TextRow row) -> Status {
+        TableSchema* const table = Find(CatalogText(row[0]));
+        if (table == nullptr) {
+          return {};  // a view
+        }
+        ColumnText text;
+        text.table = table->QualifiedName();
+        text.name = CatalogText(row[1]);
+        if (row[3]) {
+          text.default_value = CatalogText(row[3]);
+        }
+        text.nullable = CatalogText(row[4]) == "YES";
+        text.data_type = CatalogText(row[5]);
+        text.column_type = CatalogText(row[6]);
+        text.characters = CatalogNumber<uint64_t>(row[7]);
+        text.precision = CatalogNumber<uint16_t>(row[8]);
+        text.scale = CatalogNumber<uint16_t>(row[9]);
+        text.fraction = CatalogNumber<uint8_t>(row[10]);
+        text.charset = CatalogText(row[11]);
+        text.collation = CatalogText(row[12]);
+        text.extra = CatalogText(row[13]);
+        text.generation_expression = CatalogText(row[14]);
+        text.comment = CatalogText(row[15]);
+        if (CatalogNumber<uint32_t>(row[2]) != table->columns.size() + 1) {
+          return Fail(Error{ErrorClass::kConfig, "CF1116", std::string(kComponent),
+                            "not all columns of a table can be seen", "", table->QualifiedName(),
+                            "the right to read some columns only",
+                            fmt::format("GRANT SELECT ON {} TO ", Qualified(*table))});
+        }
+        CROSSFADE_ASSIGN(Column column, ColumnFromText(text, connection_.server().flavor));
+        table->columns.push_back(std::move(column));
+        return {};
+      });
+  if (!read && read.error().code == "CF1116") {
+    CROSSFADE_ASSIGN(const std::string account, CurrentAccount(connection_));
+    read.error().fix += account;
+  }
+  CROSSFADE_TRY(read);
   for (auto& [name, table] : tables_) {
     CROSSFADE_TRY(AskDefaults(&table.schema));
     for (Column& column : table.schema.columns) {

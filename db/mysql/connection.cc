@@ -171,7 +171,9 @@ Status ProveTls(const ConnectionOptions& options, const std::string& cipher) {
 
 Status CheckOptions(const ConnectionOptions& options) {
   if (options.tls == TlsMode::kVerify && !options.tls_ca.empty() && access(options.tls_ca.c_str(), R_OK) != 0) {
-    return MakeError(ErrorClass::kConfig, "CF1102", kComponent, "tls_ca {}: {}", options.tls_ca, std::strerror(errno));
+    return Fail(Error{ErrorClass::kConfig, "CF1102", std::string(kComponent),
+                      "the certificate of the authority cannot be read", "", options.tls_ca, std::strerror(errno),
+                      "name in tls_ca a PEM file that this account may read"});
   }
   return {};
 }
@@ -198,6 +200,10 @@ Result<std::unique_ptr<Connection>> Connection::Open(const ConnectionOptions& op
     Error error = ConnectError(mysql_errno(state->mysql), mysql_sqlstate(state->mysql), mysql_error(state->mysql),
                                options.password, options.tls == TlsMode::kVerify);
     error.object = Where(options);
+    if (error.code == "CF1101") {
+      error.found = fmt::format("refused for user {}, database {}", options.user, options.database);
+      error.fix = "name a user, a password and a database that the server knows, and that go together";
+    }
     return Fail(std::move(error));
   }
   const char* const cipher = mysql_get_ssl_cipher(state->mysql);

@@ -107,6 +107,12 @@ Error ConnectError(const ConnectionOptions& options, PGconn* conn) {
   Error error = ErrorFromServer(kComponent, SqlStateOfConnect(text),
                                 fmt::format("cannot connect to {}:{}: {}", options.host, options.port, text));
   error.object = fmt::format("{}:{}/{}", options.host, options.port, options.database);
+  if (error.error_class == ErrorClass::kConfig) {
+    error.found = fmt::format("refused for user {}, database {}", options.user, options.database);
+    error.fix = error.server_code == "3D000"
+                    ? "CREATE DATABASE " + Connection::Identifier(options.database)
+                    : "name a user and a password that the server knows, or let them in (pg_hba.conf)";
+  }
   return error;
 }
 

@@ -251,3 +251,72 @@ def progress_that_does_not_fit_the_journal(scene):
     command(move, "abort", move.config, "--yes", status=0)
     move.run_until_caught_up()
     scene.compare(move)
+
+
+@hazard("refusals")
+def doors_that_stay_shut(scene):
+    """A wrong password, a database that is not there, a certificate that cannot be read: on either side it is said which."""
+    scene.schema(COUNTED)
+    move = scene.migration()
+    password = move.environment["CROSSFADE_TEST_PASSWORD"]
+    move.environment["OTHER"] = "wrong-secret"
+    nowhere = scene.target_database + "_not_there"
+    ca = os.path.join(move.directory, "ca.pem")
+    for side, code, settings, found in (
+            ("source", "CF1101", {"source.password_env": "OTHER"}, "user crossfade"), ("target", "CF1404", {"target.password_env": "OTHER"}, "user crossfade"),
+            ("source", "CF1101", {"source.database": nowhere}, nowhere), ("source", "CF1102", {"source.tls": "verify", "source.tls_ca": ca}, "No such file"),
+            ("target", "CF1404", {"target.database": nowhere}, nowhere)):
+        before = dict(move.settings)
+        change(move, **settings)
+        text = command(move, "check", move.config, status=3)
+        parts = refusal(text, code)
+        expect(found in parts["found"], str(parts))
+        expect(password not in text and "wrong-secret" not in text, "a password is shown:\n" + text)
+        expect(parts["object"] == ca or ":%d" % getattr(scene, side).port in parts["object"], str(parts))
+        if parts["fix"].startswith("CREATE DATABASE"):
+            scene.target_databases.append(nowhere)
+            scene.target.client(parts["fix"] + " OWNER crossfade")
+            command(move, "check", move.config, status=0)
+        move.settings = before
+    move.write()
+    command(move, "check", move.config, status=0)
+
+
+@hazard("refusals")
+def settings_that_do_not_fit_the_tables(scene):
+    """No table is left; a column is called like the tenant's; the tenant is of another type; there is no such place in the log."""
+    scene.schema(COUNTED)
+    move = scene.migration()
+    for code, settings, key, found in (
+            ("CF1512", {"tables.exclude": ["*"]}, "tables.include", "2 of 2 tables"), ("CF1510", {"tenant.column": "n"}, "counter", "column n"),
+            ("CF1557", {"tenant.type": "bigint"}, "tenant.value", "acme"), ("CF1557", {"tenant.type": "uuid"}, "tenant.value", "acme")):
+        before = dict(move.settings)
+        change(move, **settings)
+        parts = refusal(command(move, "check", move.config, status=3), code)
+        expect(key in parts["object"] and found in parts["found"], str(parts))
+        expect(any(word in parts["fix"] for word in ("tables.exclude", "tenant.column", "tenant.type")), str(parts))
+        move.settings = before
+    move.write()
+    for place in ("yesterday", "1-2", "binlog.000001"):
+        parts = refused(move, 3, "CF1714", "--until", place)
+        expect((parts["object"], parts["found"]) == ("--until", place), str(parts))
+    move.run_until_caught_up()
+    scene.compare(move)
+
+
+@hazard("refusals")
+def commands_before_anything_has_begun(scene):
+    scene.schema(COUNTED)
+    move = scene.migration()
+    for name, code in (("pause", "CF1713"), ("journal", "CF1716")):
+        parts = refusal(command(move, name, move.config, status=2), code)
+        expect(parts["object"].startswith(move.state_directory) and "'crossfade run'" in parts["fix"], str(parts))
+    move.run_until_caught_up()
+    for name in ("pause", "resume", "journal"):
+        command(move, name, move.config, status=0)
+    scene.on_target("UPDATE crossfade.format SET version = 99")
+    parts = refused(move, 3, "CF1506")
+    expect((parts["object"], parts["found"]) == ("schema crossfade", "format 99"), str(parts))
+    scene.on_target("UPDATE crossfade.format SET version = 1")
+    move.run_until_caught_up()
+    scene.compare(move)

@@ -287,8 +287,9 @@ int PauseCommand(const std::string& path, bool pause) {
   const std::filesystem::path mark = std::filesystem::path(config->state_dir) / "pause";
   std::error_code error;
   if (pause && !std::ofstream(mark)) {
-    std::cerr << "crossfade: cannot write " << mark << ": is state_dir there?\n";
-    return kCouldNotTell;
+    return Report(Error{ErrorClass::kTransient, "CF1713", "pause", "the mark that the copy looks for cannot be written",
+                        "", mark, std::strerror(errno),
+                        "start the migration with 'crossfade run' first; or name in state_dir where it runs"});
   }
   if (!pause) {
     std::filesystem::remove(mark, error);
@@ -328,8 +329,8 @@ int JournalCommand(const JournalCommandOptions& options) {
   }
   const std::string directory = config->state_dir + "/journal";
   if (!std::filesystem::exists(directory)) {
-    std::cerr << "crossfade: there is no journal in " << config->state_dir << "\n";
-    return kCouldNotTell;
+    return Report(Error{ErrorClass::kTransient, "CF1716", "journal", "this migration has no journal yet", "", directory,
+                        "no such directory", "start it with 'crossfade run', or name in state_dir where it runs"});
   }
   Result<std::unique_ptr<state::Journal>> journal = state::Journal::Open({.directory = directory});
   if (!journal) {

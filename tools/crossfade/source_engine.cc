@@ -99,11 +99,15 @@ class MySqlEngine : public SourceEngine {
       return position;
     }
     if (flavor_ == mysql::Flavor::kMariaDb) {
-      CROSSFADE_ASSIGN(const mysql::MariaDbGtidState state, mysql::MariaDbGtidState::Parse(text));
-      position.set = state.ToString();
+      const auto state = mysql::MariaDbGtidState::Parse(text);
+      position.set = state ? state->ToString() : "";
     } else {
-      CROSSFADE_ASSIGN(const mysql::MySqlGtidSet set, mysql::MySqlGtidSet::Parse(text));
-      position.set = set.ToString();
+      const auto set = mysql::MySqlGtidSet::Parse(text);
+      position.set = set ? set->ToString() : "";
+    }
+    if (position.set.empty()) {
+      return Fail(Error{ErrorClass::kConfig, "CF1714", "run", "this is no place in the source's log", "", "--until",
+                        text, "'caught-up', a set of GTIDs as the source prints it, or file:offset"});
     }
     return position;
   }
