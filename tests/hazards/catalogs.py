@@ -53,7 +53,7 @@ def log_is_switched_off_meanwhile(scene):
     scene.catch_up_and_compare(move)
 
 
-@hazard("refusals", "H18")
+@hazard("refusals", "H18", quick=False)
 def prepared_for_longer_than_we_wait(scene):
     """An XA transaction of another coordinator, its name not one word, holds the start: the statement ends it."""
     scene.own_source()
