@@ -76,6 +76,23 @@ std::string Shown(const Setting& setting, const toml::node& node) {
   return out.str();
 }
 
+// What a parser says, without what it quotes of the file: that could be a secret. Single characters stay.
+std::string WithoutQuotes(std::string_view description) {
+  std::string out;
+  while (!description.empty()) {
+    const size_t open = description.find('\'');
+    const size_t close = open == std::string_view::npos ? open : description.find('\'', open + 1);
+    if (close == std::string_view::npos) {
+      break;
+    }
+    const bool is_short = close - open <= 3;
+    out += description.substr(0, open + 1);
+    out += is_short ? description.substr(open + 1, close - open) : "...'";
+    description.remove_prefix(close + 1);
+  }
+  return out.append(description);
+}
+
 Status AssignText(const Setting& setting, const toml::node& node, const std::string& path, std::string* field) {
   const auto value = node.value_exact<std::string>();
   if (!value) {
@@ -266,7 +283,7 @@ Result<Config> LoadConfig(const std::string& path) {
     }
   } catch (const toml::parse_error& e) {
     return Fail(Error{ErrorClass::kConfig, "CF1701", std::string(kComponent), fmt::format("{} is not TOML", path), "",
-                      fmt::format("{}:{}", path, e.source().begin.line), std::string(e.description()),
+                      fmt::format("{}:{}", path, e.source().begin.line), WithoutQuotes(e.description()),
                       "write that line as key = value, text in quotes; 'crossfade config --example' shows every key"});
   }
   CROSSFADE_TRY(CheckWhole(config, path));

@@ -93,6 +93,20 @@ TEST_F(ConfigTest, APasswordInTheFileIsNeverEchoed) {
   EXPECT_EQ(number.error().ToString().find("12345"), std::string::npos);
 }
 
+TEST_F(ConfigTest, WhatIsNoTomlIsNotEchoedEither) {
+  for (const char* line : {"password = 99999999999999999999", "password_env = hunter2", "password_env = \"x\" hunter2",
+                           "hunter2 = 1\nhunter2 = 2", "password_env = 'hunter2"}) {
+    const Result<Config> bad = Load(std::string("name = \"a\"\n[source]\n") + line + "\n");
+    ASSERT_FALSE(bad) << line;
+    EXPECT_EQ(bad.error().code, "CF1701");
+    EXPECT_EQ(bad.error().ToString().find("hunter2"), std::string::npos) << bad.error().ToString();
+    EXPECT_EQ(bad.error().ToString().find("999999"), std::string::npos) << bad.error().ToString();
+  }
+  const Result<Config> equals = Load("name\n");
+  ASSERT_FALSE(equals);
+  EXPECT_NE(equals.error().found.find("expected '='"), std::string::npos) << equals.error().found;
+}
+
 TEST_F(ConfigTest, PasswordFromEnvironmentOrFile) {
   ::setenv("CROSSFADE_TEST_SECRET", "s3cret", 1);
   EXPECT_EQ(*ReadPassword("source", "CROSSFADE_TEST_SECRET", ""), "s3cret");
