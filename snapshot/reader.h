@@ -41,6 +41,11 @@ class Reader {
   // back. After any error the reader can do nothing more.
   virtual Status Read(const TableSchema& table, const ChunkRange& range, const RowSink& sink) = 0;
 
+  // The rows whose `columns` have one of these tuples of values, none of them NULL; compared as the source's collations
+  // have it, so that others may come with them. Streams like Read, and fails like it.
+  virtual Status ReadKeys(const TableSchema& table, std::span<const uint32_t> columns,
+                          std::span<const std::vector<Value>> keys, const RowSink& sink) = 0;
+
   // From any thread: what runs, or is called later, fails soon (Reconnect). For good.
   virtual void Interrupt() = 0;
 };

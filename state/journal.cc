@@ -1,6 +1,7 @@
 #include "state/journal.h"
 
 #include <algorithm>
+#include <thread>
 
 #include "core/bytes.h"
 #include "core/failpoint.h"
@@ -25,6 +26,19 @@ std::unique_ptr<ChangeDecoder> DecodeBlock(const Journal& journal, const ChangeB
 Tail RocksJournal::tail() const {
   const std::lock_guard lock(mutex_);
   return tail_;
+}
+
+// The tail is read before the tables' versions: what it covers uses none that is missing then.
+Status RocksJournal::Refresh() {
+  if (owner_) {
+    return {};
+  }
+  const std::lock_guard refresh(refresh_mutex_);
+  CROSSFADE_TRY(store_->CatchUp());
+  CROSSFADE_TRY(LoadPlaces());
+  CROSSFADE_TRY(schemas_.Load(*store_));
+  published_.notify_all();
+  return {};
 }
 
 JournalWriter& RocksJournal::writer() { return *writer_; }
@@ -52,11 +66,30 @@ void RocksJournal::Publish(const Tail& tail) {
 }
 
 bool RocksJournal::WaitForSynced(Seq seq, Deadline deadline) {
+  if (!owner_) {
+    return WaitForWriter(seq, deadline);
+  }
   std::unique_lock lock(mutex_);
   return published_.wait_until(lock, deadline, [&] { return synced() >= seq; });
 }
 
+bool RocksJournal::WaitForWriter(Seq seq, Deadline deadline) {
+  constexpr std::chrono::milliseconds kLookEvery{5};
+  while (synced() < seq) {
+    if (!Refresh() || (synced() < seq && std::chrono::steady_clock::now() >= deadline)) {
+      return false;
+    }
+    if (synced() < seq) {
+      std::this_thread::sleep_for(kLookEvery);
+    }
+  }
+  return true;
+}
+
 Status RocksJournal::CheckUsable() const {
+  if (!owner_) {
+    return MakeError(ErrorClass::kCorrupt, "CF1312", kJournalComponent, "a journal open for reading was to be written");
+  }
   if (!broken_.load(std::memory_order_acquire)) {
     return {};
   }

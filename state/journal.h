@@ -69,6 +69,10 @@ class JournalReader;
 class Journal {
  public:
   static Result<std::unique_ptr<Journal>> Open(const JournalOptions& options);
+  // Reads what another process writes, or nobody: takes no lock, and nothing may be written, pinned or trimmed.
+  // It reaches as far as at the last Refresh, or the last wait for a transaction. `scratch` is a folder of its own.
+  // Config CF1307 if there is no journal.
+  static Result<std::unique_ptr<Journal>> OpenForReading(const JournalOptions& options, const std::string& scratch);
   virtual ~Journal() = default;
 
   virtual std::string id() const = 0;  // random, made once, 32 hex digits
@@ -76,6 +80,8 @@ class Journal {
   virtual Status Initialize(const Position& start, Seq before_first) = 0;
   virtual bool initialized() const = 0;
   virtual Tail tail() const = 0;  // synced
+  // Of a journal opened for reading: looks how far it reaches by now.
+  virtual Status Refresh() = 0;
   virtual JournalWriter& writer() = 0;
   // Transactions with a Seq above `after`, in order, synced ones only. Corrupt CF1305 if some of them have been
   // trimmed, CF1306 if the journal ends before `after`: it has lost what somebody has already seen.

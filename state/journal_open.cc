@@ -59,13 +59,27 @@ Result<std::unique_ptr<Journal>> Journal::Open(const JournalOptions& options) {
   return std::unique_ptr<Journal>(std::move(journal));
 }
 
-RocksJournal::RocksJournal(JournalOptions options, Owner owner, std::unique_ptr<Store> store)
+Result<std::unique_ptr<Journal>> Journal::OpenForReading(const JournalOptions& options, const std::string& scratch) {
+  CROSSFADE_ASSIGN(
+      std::unique_ptr<Store> store,
+      Store::OpenForReading(options.directory, scratch, std::max<uint64_t>(options.memory_bytes, 4 << 20)));
+  auto journal = std::make_unique<RocksJournal>(options, std::nullopt, std::move(store));
+  if (Status loaded = journal->Load(); !loaded) {
+    return Fail(std::move(loaded.error()).WithContext(fmt::format("open {}", options.directory)));
+  }
+  return std::unique_ptr<Journal>(std::move(journal));
+}
+
+RocksJournal::RocksJournal(JournalOptions options, std::optional<Owner> owner, std::unique_ptr<Store> store)
     : options_(std::move(options)), owner_(std::move(owner)), store_(std::move(store)) {}
 
 RocksJournal::~RocksJournal() = default;
 
 Status RocksJournal::Load() {
   CROSSFADE_TRY(LoadFormat());
+  if (!owner_) {
+    return Refresh();
+  }
   CROSSFADE_TRY(schemas_.Load(*store_));
   CROSSFADE_TRY(LoadPlaces());
   CROSSFADE_TRY(LoadPins());
@@ -89,7 +103,7 @@ Status RocksJournal::LoadFormat() {
   bool found = false;
   CROSSFADE_ASSIGN(const std::string format, GetSealed(kFormatKey, &found));
   if (!found) {
-    return MakeFormat();
+    return owner_ ? MakeFormat() : Damaged("there is no record \"format\"");
   }
   ByteReader in(format);
   const uint64_t version = in.Varint();
@@ -131,14 +145,15 @@ Status RocksJournal::LoadPlaces() {
   if (!found) {
     return {};
   }
-  CROSSFADE_ASSIGN(tail_, DecodeTail(tail));
+  CROSSFADE_ASSIGN(Tail decoded, DecodeTail(tail));
   CROSSFADE_ASSIGN(const std::string trimmed, GetSealed(kTrimmedKey, &found));
   ByteReader in(trimmed);
-  trimmed_ = in.Varint();
-  if (!in.ok() || !in.at_end() || trimmed_ > tail_.seq.value) {
+  const uint64_t upto = in.Varint();
+  if (!in.ok() || !in.at_end() || upto > decoded.seq.value) {
     return Damaged("the record \"trimmed\" cannot be read");
   }
-  synced_ = tail_.seq.value;
+  trimmed_ = upto;
+  Publish(decoded);
   initialized_ = true;
   return {};
 }

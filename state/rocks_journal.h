@@ -26,7 +26,8 @@ inline constexpr std::string_view kTrimmedKey = "trimmed";
 
 class RocksJournal final : public Journal {
  public:
-  RocksJournal(JournalOptions options, Owner owner, std::unique_ptr<Store> store);
+  // Without an owner: for reading.
+  RocksJournal(JournalOptions options, std::optional<Owner> owner, std::unique_ptr<Store> store);
   ~RocksJournal() override;
 
   // Reads what is there, or makes it; deletes what was never committed. Once, before everything else.
@@ -36,6 +37,7 @@ class RocksJournal final : public Journal {
   Status Initialize(const Position& start, Seq before_first) override;
   bool initialized() const override { return initialized_.load(std::memory_order_acquire); }
   Tail tail() const override;
+  Status Refresh() override;
   JournalWriter& writer() override;
   Result<std::unique_ptr<JournalReader>> Read(Seq after) override;
   Status Pin(const std::string& holder, Seq applied) override;
@@ -63,6 +65,7 @@ class RocksJournal final : public Journal {
   Result<std::string> ReadCommitValue(Seq seq) const;  // Corrupt CF1304 if it is not there
 
  private:
+  bool WaitForWriter(Seq seq, Deadline deadline);
   Status LoadFormat();
   Status MakeFormat();
   Status LoadPlaces();
@@ -76,7 +79,7 @@ class RocksJournal final : public Journal {
   Result<std::string> GetSealed(std::string_view key, bool* found) const;
 
   const JournalOptions options_;
-  const Owner owner_;  // given up after the store is closed
+  const std::optional<Owner> owner_;  // given up after the store is closed
   const std::unique_ptr<Store> store_;
   SchemaBook schemas_;
   std::string id_;
@@ -90,6 +93,8 @@ class RocksJournal final : public Journal {
   Tail tail_;                        // guarded by mutex_
   std::map<std::string, Seq> pins_;  // guarded by mutex_
   std::optional<Error> failure_;     // guarded by mutex_; set once, before broken_
+
+  std::mutex refresh_mutex_;  // one Refresh at a time; taken before mutex_
 
   std::mutex retention_mutex_;  // one Pin or Trim at a time; taken before mutex_
 

@@ -19,8 +19,8 @@ std::string SchemaKey(uint32_t number) {
 
 Status SchemaBook::Load(const Store& store) {
   const std::unique_ptr<Cursor> cursor = store.Iterate(Family::kSchema);
-  uint32_t number = 0;
-  for (bool more = cursor->Seek(""); more; more = cursor->Next()) {
+  auto number = static_cast<uint32_t>(tables_.size());
+  for (bool more = cursor->Seek(number == 0 ? "" : SchemaKey(number + 1)); more; more = cursor->Next()) {
     ++number;
     if (cursor->key() != SchemaKey(number)) {
       return MakeError(ErrorClass::kCorrupt, "CF1304", "state.journal", "table version {} is missing", number);

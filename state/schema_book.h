@@ -17,6 +17,7 @@ namespace crossfade::state {
 // Find is thread-safe; the rest belongs to the writer's thread.
 class SchemaBook {
  public:
+  // Reads those that were added since the last call.
   Status Load(const Store& store);
 
   // The number of this version, by value. A new one is put into `batch`.

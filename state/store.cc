@@ -88,6 +88,16 @@ rocksdb::ColumnFamilyOptions LogFamilyOptions(uint64_t memory_bytes, const std::
   return options;
 }
 
+std::vector<rocksdb::ColumnFamilyDescriptor> Families(uint64_t memory_bytes,
+                                                      const std::shared_ptr<rocksdb::Cache>& cache) {
+  std::vector<rocksdb::ColumnFamilyDescriptor> families;
+  for (const char* name : kFamilyNames) {
+    const bool log = name == kFamilyNames[static_cast<size_t>(Family::kLog)];
+    families.emplace_back(name, log ? LogFamilyOptions(memory_bytes, cache) : SmallFamilyOptions(cache));
+  }
+  return families;
+}
+
 Status CheckFamilies(const std::string& directory) {
   std::vector<std::string> names;
   if (!rocksdb::DB::ListColumnFamilies({}, directory, &names).ok()) {
@@ -120,6 +130,15 @@ struct Store::Rep {
   Handles handles{};
 
   rocksdb::ColumnFamilyHandle* handle(Family family) const { return handles[static_cast<size_t>(family)]; }
+
+  static std::unique_ptr<Store> Make(const std::string& directory, rocksdb::DB* db,
+                                     const std::vector<rocksdb::ColumnFamilyHandle*>& handles) {
+    auto rep = std::make_unique<Rep>();
+    rep->directory = directory;
+    rep->db.reset(db);
+    std::copy(handles.begin(), handles.end(), rep->handles.begin());
+    return std::make_unique<Store>(std::move(rep));
+  }
 
   ~Rep() {
     for (rocksdb::ColumnFamilyHandle* handle : handles) {
@@ -194,15 +213,10 @@ Store::~Store() = default;
 Result<std::unique_ptr<Store>> Store::Open(const std::string& directory, uint64_t memory_bytes) {
   CROSSFADE_TRY(CheckFamilies(directory));
   const std::shared_ptr<rocksdb::Cache> cache = rocksdb::NewLRUCache(memory_bytes);
-  std::vector<rocksdb::ColumnFamilyDescriptor> families;
-  for (const char* name : kFamilyNames) {
-    const bool log = name == kFamilyNames[static_cast<size_t>(Family::kLog)];
-    families.emplace_back(name, log ? LogFamilyOptions(memory_bytes, cache) : SmallFamilyOptions(cache));
-  }
   std::vector<rocksdb::ColumnFamilyHandle*> handles;
   rocksdb::DB* db = nullptr;
   const rocksdb::Status status =
-      rocksdb::DB::Open(DatabaseOptions(memory_bytes, cache), directory, families, &handles, &db);
+      rocksdb::DB::Open(DatabaseOptions(memory_bytes, cache), directory, Families(memory_bytes, cache), &handles, &db);
   if (!status.ok()) {
     // RocksDB has no status of its own for a lock that is taken; the lock file's name is in the message.
     if (status.IsIOError() && status.ToString().find("lock") != std::string::npos) {
@@ -211,11 +225,36 @@ Result<std::unique_ptr<Store>> Store::Open(const std::string& directory, uint64_
     }
     return Failed(status, fmt::format("open {}", directory));
   }
-  auto rep = std::make_unique<Rep>();
-  rep->directory = directory;
-  rep->db.reset(db);
-  std::copy(handles.begin(), handles.end(), rep->handles.begin());
-  return std::make_unique<Store>(std::move(rep));
+  return Rep::Make(directory, db, handles);
+}
+
+Result<std::unique_ptr<Store>> Store::OpenForReading(const std::string& directory, const std::string& scratch,
+                                                     uint64_t memory_bytes) {
+  std::vector<std::string> names;
+  if (!rocksdb::DB::ListColumnFamilies({}, directory, &names).ok() || names.size() < kFamilyNames.size()) {
+    Error error = MakeError(ErrorClass::kConfig, "CF1307", kComponent, "there is no journal in {}", directory).value();
+    error.object = directory;
+    error.found = "no journal";
+    error.fix = "name the state directory of a migration that was begun, or begin it with 'crossfade run'";
+    return Fail(std::move(error));
+  }
+  CROSSFADE_TRY(CheckFamilies(directory));
+  const std::shared_ptr<rocksdb::Cache> cache = rocksdb::NewLRUCache(memory_bytes);
+  rocksdb::DBOptions options = DatabaseOptions(memory_bytes, cache);
+  options.max_open_files = -1;  // the writer deletes files while we read them
+  std::vector<rocksdb::ColumnFamilyHandle*> handles;
+  rocksdb::DB* db = nullptr;
+  const rocksdb::Status status =
+      rocksdb::DB::OpenAsSecondary(options, directory, scratch, Families(memory_bytes, cache), &handles, &db);
+  if (!status.ok()) {
+    return Failed(status, fmt::format("open {} for reading", directory));
+  }
+  return Rep::Make(directory, db, handles);
+}
+
+Status Store::CatchUp() {
+  const rocksdb::Status status = rep_->db->TryCatchUpWithPrimary();
+  return status.ok() ? Status{} : Failed(status, "catch up");
 }
 
 Batch Store::NewBatch() const {

@@ -64,8 +64,15 @@ class Store {
   // Makes what is not there. Config CF1301 if another process holds RocksDB's lock, Corrupt CF1302 if there are
   // families of a later version.
   static Result<std::unique_ptr<Store>> Open(const std::string& directory, uint64_t memory_bytes);
+  // Reads what another process writes, or nobody: takes no lock and changes nothing in `directory`. `scratch` is a
+  // folder of its own for RocksDB's notes. Config CF1307 if there is no journal.
+  static Result<std::unique_ptr<Store>> OpenForReading(const std::string& directory, const std::string& scratch,
+                                                       uint64_t memory_bytes);
   explicit Store(std::unique_ptr<Rep> rep);
   ~Store();
+
+  // Of one that is open for reading: sees from now on what was written until now.
+  Status CatchUp();
 
   Batch NewBatch() const;
   // In RocksDB's log, but not yet safe from a loss of power: that takes Sync, which covers all writes before it.

@@ -169,6 +169,7 @@ class Batch:
             if cases[0].exit:
                 return self._expect_exit(cases[0], move, failures)
             move.run_until_caught_up()
+            self._verify(live, move, failures)
         else:
             move.start()
             try:
@@ -178,6 +179,7 @@ class Batch:
                 if cases[0].exit:
                     return self._expect_exit(cases[0], move, failures)
                 move.wait_applied()
+                self._verify(live, move, failures)
                 status = move.stop()
                 if status not in (0, 2):
                     raise migration.MigrationError("ended with status %d\n%s" % (status, move.log_tail()))
@@ -190,6 +192,18 @@ class Batch:
         if not failures:
             self.source.client("DROP DATABASE " + database)
             self.target.client("DROP DATABASE %s WITH (FORCE)" % database)
+
+    def _verify(self, cases, move, failures):
+        """The program's own comparison must say the same as the servers' clients."""
+        code, out, err = move.command("verify", "--json")
+        if code == 0:
+            return
+        tables = json.loads(out)["tables"] if out.startswith("{") else []
+        wrong = {table["table"]: table for table in tables if table["result"] != "equal"}
+        for case in cases:
+            mine = [table for name, table in wrong.items() if name in case.tables()]
+            if mine or not wrong:
+                failures[case] = "crossfade verify ended with %d: %s%s" % (code, json.dumps(mine)[:2000], err)
 
     def _expect_exit(self, case, move, failures):
         if self.path == "snapshot":

@@ -143,12 +143,13 @@ Result<Position> ReadPosition(const ResultSet& set, size_t row, size_t column) {
   return bytes.empty() ? Result<Position>(Position{}) : Position::Decode(bytes);
 }
 
-Result<std::vector<Progress>> ReadProgress(Connection* connection, const std::string& migration) {
-  CROSSFADE_ASSIGN(const ResultSet set,
-                   connection->Query("SELECT worker, journal_id, low, position, commit_time_us, above"
-                                     " FROM crossfade.progress WHERE migration = $1 AND worker >= 0"
-                                     " ORDER BY worker FOR UPDATE",
-                                     {migration}));
+Result<std::vector<Progress>> ReadProgress(Connection* connection, const std::string& migration, const char* lock) {
+  CROSSFADE_ASSIGN(
+      const ResultSet set,
+      connection->Query(fmt::format("SELECT worker, journal_id, low, position, commit_time_us, above"
+                                    " FROM crossfade.progress WHERE migration = $1 AND worker >= 0 ORDER BY worker {}",
+                                    lock),
+                        {migration}));
   std::vector<Progress> all;
   for (size_t i = 0; i < set.rows.size(); ++i) {
     Progress progress;
@@ -195,7 +196,7 @@ Result<std::vector<ChunkMark>> ReadChunks(Connection* connection, const std::str
 }
 
 // The rest of the state, when the caller holds the migration's row.
-Result<TargetState> ReadHeld(Connection* connection, const Fence& fence) {
+Result<TargetState> ReadHeld(Connection* connection, const Fence& fence, const char* lock) {
   TargetState state;
   state.epoch = fence.epoch;
   CROSSFADE_ASSIGN(const auto journal,
@@ -207,7 +208,7 @@ Result<TargetState> ReadHeld(Connection* connection, const Fence& fence) {
   for (size_t i = 0; i < facts.rows.size(); ++i) {
     state.facts.push_back(Text(facts, i, 0));
   }
-  CROSSFADE_ASSIGN(state.progress, ReadProgress(connection, fence.migration));
+  CROSSFADE_ASSIGN(state.progress, ReadProgress(connection, fence.migration, lock));
   CROSSFADE_ASSIGN(state.chunks, ReadChunks(connection, fence.migration));
   return state;
 }
@@ -317,7 +318,7 @@ Result<std::optional<TargetState>> TakeEpoch(Connection* connection, const TakeO
       " owner_pid = $4::bigint, owner_program = $5, since = clock_timestamp(),"
       " heartbeat_at = clock_timestamp(), counter = counter + 1 WHERE migration = $1",
       {request.migration, epoch, request.owner.host, std::to_string(request.owner.pid), request.owner.program}));
-  CROSSFADE_ASSIGN(TargetState state, ReadHeld(connection, fence));
+  CROSSFADE_ASSIGN(TargetState state, ReadHeld(connection, fence, "FOR UPDATE"));
   CROSSFADE_TRY(transaction.Commit());
   return std::optional<TargetState>(std::move(state));
 }
@@ -478,7 +479,7 @@ Result<TargetState> ReadMigration(Connection* connection, const Fence& fence) {
   Transaction transaction(connection);
   CROSSFADE_TRY(transaction.Begin());
   CROSSFADE_TRY(HoldFence(connection, fence, "FOR SHARE"));
-  CROSSFADE_ASSIGN(TargetState state, ReadHeld(connection, fence));
+  CROSSFADE_ASSIGN(TargetState state, ReadHeld(connection, fence, "FOR UPDATE"));
   CROSSFADE_TRY(transaction.Commit());
   return state;
 }
@@ -500,6 +501,23 @@ Status BindMigration(Connection* connection, const Fence& fence, const std::stri
   CROSSFADE_TRY(connection->Query("UPDATE crossfade.progress SET journal_id = $2 WHERE migration = $1 AND worker >= 0",
                                   {fence.migration, journal_id}));
   return transaction.Commit();
+}
+
+Result<TargetState> LookAtMigration(Connection* connection, const std::string& migration) {
+  CROSSFADE_ASSIGN(const auto known, connection->Scalar("SELECT to_regclass('crossfade.migration')::text"));
+  if (!known) {
+    return TargetState{};
+  }
+  CROSSFADE_ASSIGN(const auto epoch,
+                   connection->Scalar("SELECT epoch FROM crossfade.migration WHERE name = $1", {migration}));
+  if (!epoch) {
+    return TargetState{};
+  }
+  return ReadHeld(connection, Fence{migration, std::strtoull(epoch->c_str(), nullptr, 10)}, "");
+}
+
+Result<std::vector<Progress>> LookAtProgress(Connection* connection, const std::string& migration) {
+  return ReadProgress(connection, migration, "");
 }
 
 Status AddFact(Connection* connection, const Fence& fence, const std::string& fact) {

@@ -68,6 +68,10 @@ Status ReleaseMigration(postgres::Connection* connection, const Fence& fence);
 
 // Waits for the transactions of this migration's workers that are still under way.
 Result<TargetState> ReadMigration(postgres::Connection* connection, const Fence& fence);
+// The same without any lock, for who only reads: one state if a transaction of one is open. Empty (no journal) where
+// the target knows nothing of the migration.
+Result<TargetState> LookAtMigration(postgres::Connection* connection, const std::string& migration);
+Result<std::vector<Progress>> LookAtProgress(postgres::Connection* connection, const std::string& migration);
 // Also renames the journal in the rows of progress: a journal made anew starts above every Seq in them.
 Status BindMigration(postgres::Connection* connection, const Fence& fence, const std::string& journal_id,
                      const std::string& instead_of);

@@ -3,6 +3,7 @@
 #include <libpq-fe.h>
 #include <poll.h>
 
+#include <algorithm>
 #include <cctype>
 #include <cerrno>
 #include <cstdlib>
@@ -124,6 +125,21 @@ ResultSet ReadResult(PGresult* result) {
   }
   set.affected = AffectedRows(result);
   return set;
+}
+
+// The first row of a binary result, as COPY would have sent it.
+void FieldsOf(const PGresult* result, std::string* fields) {
+  fields->clear();
+  for (int column = 0; column < PQnfields(result); ++column) {
+    const bool null = PQgetisnull(result, 0, column) != 0;
+    const auto length = null ? ~uint32_t{0} : static_cast<uint32_t>(PQgetlength(result, 0, column));
+    for (int shift = 24; shift >= 0; shift -= 8) {
+      fields->push_back(static_cast<char>(length >> shift));
+    }
+    if (!null) {
+      fields->append(PQgetvalue(result, 0, column), length);
+    }
+  }
 }
 
 }  // namespace
@@ -499,6 +515,98 @@ Result<uint64_t> Connection::CopyEnd() {
 void Connection::CopyAbort(const std::string& reason) {
   if (PQputCopyEnd(state_->conn, reason.c_str()) == 1) {
     (void)state_->Finish(true, false);
+  }
+}
+
+Status Connection::CopyOut(const std::string& select, const FieldsSink& sink) {
+  CROSSFADE_TRY(state_->CheckFree());
+  const std::string sql = "COPY (" + select + ") TO STDOUT (FORMAT binary)";
+  const bool sent = PQsendQuery(state_->conn, sql.c_str()) == 1;
+  CROSSFADE_ASSIGN(const PgResult begun, state_->Finish(sent, false));
+  if (PQresultStatus(begun.get()) != PGRES_COPY_OUT) {
+    return MakeError(ErrorClass::kCorrupt, "CF1408", kComponent, "not a query: {}", select);
+  }
+  std::optional<Error> refused;
+  CROSSFADE_TRY(CopyOutRows(sink, &refused));
+  const Result<PgResult> ended = state_->Finish(true, false);
+  if (refused) {
+    return Fail(std::move(*refused));
+  }
+  CROSSFADE_TRY(ended);
+  return {};
+}
+
+// Until the server has no more; after the sink's error the statement is cancelled, and what still comes is dropped.
+Status Connection::CopyOutRows(const FieldsSink& sink, std::optional<Error>* refused) {
+  constexpr size_t kHeader = 19;
+  constexpr size_t kFieldCount = 2;
+  constexpr std::string_view kTrailer("\377\377", 2);
+  for (bool first = true;;) {
+    char* data = nullptr;
+    const int size = PQgetCopyData(state_->conn, &data, 1);
+    if (size == -1) {
+      return {};
+    }
+    if (size < -1) {
+      return state_->Lost("reading COPY data failed");
+    }
+    if (size == 0) {
+      CROSSFADE_TRY(state_->Wait(POLLIN));
+      if (PQconsumeInput(state_->conn) == 0) {
+        return state_->Lost("reading failed");
+      }
+      continue;
+    }
+    const std::unique_ptr<char, void (*)(void*)> owned(data, PQfreemem);
+    std::string_view row(data, static_cast<size_t>(size));
+    if (first) {
+      row.remove_prefix(std::min(row.size(), kHeader));  // comes with the first row
+      first = false;
+    }
+    if (*refused || row.empty() || row == kTrailer) {
+      continue;
+    }
+    row.remove_prefix(std::min(row.size(), kFieldCount));
+    if (Status taken = sink(row); !taken) {
+      *refused = std::move(taken.error());
+      Cancel();
+    }
+  }
+}
+
+Status Connection::QueryBinary(const std::string& sql, std::span<const Parameter> parameters, const FieldsSink& sink) {
+  CROSSFADE_TRY(state_->CheckFree());
+  std::vector<const char*> values;
+  std::vector<int> lengths;
+  std::vector<Oid> types;
+  const std::vector<int> formats(parameters.size(), 1);
+  for (const Parameter& parameter : parameters) {
+    values.push_back(parameter.bytes ? parameter.bytes->data() : nullptr);
+    lengths.push_back(parameter.bytes ? static_cast<int>(parameter.bytes->size()) : 0);
+    types.push_back(parameter.type);
+  }
+  if (PQsendQueryParams(state_->conn, sql.c_str(), static_cast<int>(values.size()), types.data(), values.data(),
+                        lengths.data(), formats.data(), 1) != 1 ||
+      PQsetSingleRowMode(state_->conn) != 1) {
+    return state_->Lost("sending failed");
+  }
+  CROSSFADE_TRY(state_->Flush());
+  std::optional<Error> failed;
+  std::string fields;
+  for (;;) {
+    CROSSFADE_ASSIGN(const PgResult result, state_->Next());
+    if (!result) {
+      return failed ? Status(Fail(std::move(*failed))) : Status{};
+    }
+    if (IsError(result.get())) {
+      failed = failed ? std::move(failed) : state_->FromResult(result.get());
+    } else if (!failed && PQresultStatus(result.get()) == PGRES_SINGLE_TUPLE) {
+      FieldsOf(result.get(), &fields);
+      if (Status taken = sink(fields); !taken) {
+        failed = std::move(taken.error());
+        Cancel();
+      }
+    }
   }
 }
 

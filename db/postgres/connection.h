@@ -84,6 +84,15 @@ class Connection {
   Result<uint64_t> CopyEnd();
   void CopyAbort(const std::string& reason);
 
+  // A row's fields, each as its length (4 bytes, big-endian; -1 for NULL) and its binary form; borrowed during the
+  // call.
+  using FieldsSink = std::function<Status(std::string_view fields)>;
+  // COPY (select) TO STDOUT in binary: rows as they arrive, nothing is kept. An error of the sink ends it, and is
+  // handed back when the connection is free again.
+  Status CopyOut(const std::string& select, const FieldsSink& sink);
+  // One statement with binary parameters that selects; rows as they arrive.
+  Status QueryBinary(const std::string& sql, std::span<const Parameter> parameters, const FieldsSink& sink);
+
   std::string Literal(std::string_view text) const;
   static std::string Identifier(std::string_view name);
 
@@ -92,6 +101,7 @@ class Connection {
 
  private:
   struct State;
+  Status CopyOutRows(const FieldsSink& sink, std::optional<Error>* refused);
   explicit Connection(std::unique_ptr<State> state);
   std::unique_ptr<State> state_;
 };

@@ -73,6 +73,11 @@ Result<PgType> MapType(const Column& column, const TypePolicy& policy);
 Status AppendField(const PgType& type, const Column& column, const TypePolicy& policy, const Value& value,
                    std::string* out);
 
+// The inverse: the value in a binary field that the server sent for a column of this type (without its length). Bytes
+// are borrowed from `field`, or from `storage`, which is overwritten. Corrupt CF1413 if the field is none of its type,
+// Data CF1414 if the source's type cannot hold it.
+Result<Value> DecodeField(const PgType& type, const Column& column, std::string_view field, std::string* storage);
+
 // Builds one array parameter of a type, element by element; reusable.
 class ArrayBuilder {
  public:

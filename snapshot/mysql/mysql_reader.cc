@@ -322,9 +322,19 @@ Result<std::string> MySqlReader::ShapeText(const TableSchema& table) {
 }
 
 Status MySqlReader::Read(const TableSchema& table, const ChunkRange& range, const RowSink& sink) {
+  return Select(table, SelectRows(table, range), sink);
+}
+
+Status MySqlReader::ReadKeys(const TableSchema& table, std::span<const uint32_t> columns,
+                             std::span<const std::vector<Value>> keys, const RowSink& sink) {
+  const auto literal = [this](std::string_view text) { return connection_->Literal(text); };
+  return Select(table, SelectKeys(table, columns, keys, literal), sink);
+}
+
+Status MySqlReader::Select(const TableSchema& table, const std::string& sql, const RowSink& sink) {
   Status status = CheckShape(table);
   if (status) {
-    status = ReadRows(table, range, sink);
+    status = ReadRows(table, sql, sink);
   }
   if (!status && SaysChanged(status.error().server_code) && status.error().code.starts_with("CF11")) {
     return Changed(table, status.error().message, status.error().server_code);
@@ -335,12 +345,11 @@ Status MySqlReader::Read(const TableSchema& table, const ChunkRange& range, cons
 // A transaction keeps the metadata lock of every table it has read until it ends, and so would hold up a schema change,
 // and behind it everybody else, for the length of the copy. Going back to a savepoint gives the lock back, and keeps
 // the snapshot.
-Status MySqlReader::ReadRows(const TableSchema& table, const ChunkRange& range, const RowSink& sink) {
+Status MySqlReader::ReadRows(const TableSchema& table, const std::string& sql, const RowSink& sink) {
   std::vector<uint32_t> columns(table.columns.size());
   std::iota(columns.begin(), columns.end(), 0);
   CROSSFADE_TRY(connection_->Execute("SAVEPOINT crossfade"));
-  if (Status status = BinaryQuery(connection_.get(), &charsets_, SelectRows(table, range), table, columns, sink);
-      !status) {
+  if (Status status = BinaryQuery(connection_.get(), &charsets_, sql, table, columns, sink); !status) {
     connection_->Kill();
     return status;
   }

@@ -22,6 +22,8 @@ class MySqlReader : public Reader {
   Result<Window> OpenSnapshot() override;
   Result<Position> OpenExactSnapshot() override;
   Status Read(const TableSchema& table, const ChunkRange& range, const RowSink& sink) override;
+  Status ReadKeys(const TableSchema& table, std::span<const uint32_t> columns, std::span<const std::vector<Value>> keys,
+                  const RowSink& sink) override;
   void Interrupt() override;
 
   // Opens a snapshot whose position somebody else knows. One round trip.
@@ -49,7 +51,8 @@ class MySqlReader : public Reader {
   Position PositionOf(const LogState& state) const;
   Status CheckShape(const TableSchema& table);
   Result<std::string> ShapeText(const TableSchema& table);
-  Status ReadRows(const TableSchema& table, const ChunkRange& range, const RowSink& sink);
+  Status ReadRows(const TableSchema& table, const std::string& sql, const RowSink& sink);
+  Status Select(const TableSchema& table, const std::string& sql, const RowSink& sink);
 
   std::unique_ptr<mysql::Connection> connection_;
   mysql::Charsets charsets_;

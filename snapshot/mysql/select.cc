@@ -1,5 +1,6 @@
 #include "snapshot/mysql/select.h"
 
+#include <arpa/inet.h>
 #include <fmt/format.h>
 
 #include "core/value.h"
@@ -35,6 +36,93 @@ std::string Compare(const Column& column, const char* comparison, int64_t ordina
   return fmt::format("{} {} {}", name, comparison, ordinal);
 }
 
+std::string SelectAll(const TableSchema& table) {
+  std::string sql = "SELECT ";
+  for (const Column& column : table.columns) {
+    sql += Connection::Identifier(column.name) + ",";
+  }
+  sql.back() = ' ';
+  return sql + "FROM " + QuotedName(table);
+}
+
+std::string DateText(int64_t packed) {
+  const CivilDate date = UnpackDate(packed);
+  return fmt::format("{:04}-{:02}-{:02}", date.year, date.month, date.day);
+}
+
+std::string TimeText(int64_t micros) {
+  const int64_t seconds = micros / 1'000'000;
+  return fmt::format("{:02}:{:02}:{:02}.{:06}", seconds / 3600, seconds / 60 % 60, seconds % 60, micros % 1'000'000);
+}
+
+std::string TimestampText(int64_t micros) {
+  constexpr int64_t kMicrosPerDay = 86'400'000'000;
+  if (micros == kZeroTimestamp) {
+    return "0000-00-00 00:00:00";
+  }
+  const int64_t days = micros / kMicrosPerDay - (micros % kMicrosPerDay < 0 ? 1 : 0);
+  const CivilDate date = CivilFromDays(days);
+  return fmt::format("{:04}-{:02}-{:02} {}", date.year, date.month, date.day, TimeText(micros - days * kMicrosPerDay));
+}
+
+std::string HexText(std::string_view bytes) {
+  std::string out;
+  for (const char c : bytes) {
+    out += fmt::format("{:02x}", static_cast<uint8_t>(c));
+  }
+  return out;
+}
+
+std::string UuidText(std::string_view bytes) {
+  std::string text = HexText(bytes);
+  for (const size_t at : {8U, 13U, 18U, 23U}) {
+    text.insert(at, "-");
+  }
+  return text;
+}
+
+std::string InetText(std::string_view bytes) {
+  char text[INET6_ADDRSTRLEN] = "";
+  inet_ntop(bytes.size() == 4 ? AF_INET : AF_INET6, bytes.data(), text, sizeof text);
+  return text;
+}
+
+// A value as a literal that compares equal to what the column stores; the session's time zone is UTC.
+std::string ValueLiteral(const Value& value, const QuoteText& quote) {
+  switch (value.kind) {
+    case ValueKind::kInt:
+      return fmt::format("{}", value.i);
+    case ValueKind::kUint:
+    case ValueKind::kBits:
+      return fmt::format("{}", value.u);
+    case ValueKind::kFloat:
+      return fmt::format("{:.16e}", static_cast<double>(value.f));  // a FLOAT is compared as the double that it is
+    case ValueKind::kDouble:
+      return fmt::format("{:.16e}", value.d);
+    case ValueKind::kDecimal:
+      return std::string(value.bytes);
+    case ValueKind::kDate:
+      return fmt::format("'{}'", DateText(value.i));
+    case ValueKind::kTime:
+      return fmt::format("'{}{}'", value.i < 0 ? "-" : "", TimeText(value.i < 0 ? -value.i : value.i));
+    case ValueKind::kDateTime:
+      return fmt::format("'{} {}'", DateText(DateOfDateTime(value.i)), TimeText(MicrosOfDateTime(value.i)));
+    case ValueKind::kTimestamp:
+      return fmt::format("'{}'", TimestampText(value.i));
+    case ValueKind::kBytes:
+      return value.bytes.empty() ? "''" : "x'" + HexText(value.bytes) + "'";
+    case ValueKind::kUuid:
+      return fmt::format("'{}'", UuidText(value.bytes));
+    case ValueKind::kInet:
+      return fmt::format("'{}'", InetText(value.bytes));
+    case ValueKind::kText:
+    case ValueKind::kJson:
+      return quote(value.bytes);
+    default:
+      return "NULL";
+  }
+}
+
 }  // namespace
 
 std::string QuotedName(const TableSchema& table) {
@@ -42,12 +130,7 @@ std::string QuotedName(const TableSchema& table) {
 }
 
 std::string SelectRows(const TableSchema& table, const ChunkRange& range) {
-  std::string sql = "SELECT ";
-  for (const Column& column : table.columns) {
-    sql += Connection::Identifier(column.name) + ",";
-  }
-  sql.back() = ' ';
-  sql += "FROM " + QuotedName(table);
+  std::string sql = SelectAll(table);
   if (range.whole()) {
     return sql;
   }
@@ -61,6 +144,23 @@ std::string SelectRows(const TableSchema& table, const ChunkRange& range) {
     sql += (range.from ? " AND " : "") + Compare(key, "<", *range.to);
   }
   return sql;
+}
+
+std::string SelectKeys(const TableSchema& table, std::span<const uint32_t> columns,
+                       std::span<const std::vector<Value>> keys, const QuoteText& quote) {
+  std::string names;
+  for (const uint32_t column : columns) {
+    names += (names.empty() ? "" : ",") + Connection::Identifier(table.columns[column].name);
+  }
+  std::string tuples;
+  for (const std::vector<Value>& key : keys) {
+    tuples += tuples.empty() ? "(" : ",(";
+    for (size_t i = 0; i < key.size(); ++i) {
+      tuples += (i == 0 ? "" : ",") + ValueLiteral(key[i], quote);
+    }
+    tuples += ")";
+  }
+  return SelectAll(table) + fmt::format(" WHERE ({}) IN ({})", names, tuples);
 }
 
 std::string SelectKeyEnd(const TableSchema& table, KeyEnd end) {

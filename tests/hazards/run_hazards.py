@@ -26,6 +26,7 @@ import moving  # noqa: F401
 import network  # noqa: F401
 import refusals  # noqa: F401
 import tenants  # noqa: F401
+import verifying  # noqa: F401
 
 
 def attempt(run, source, target, function):

@@ -16,6 +16,7 @@
 #include "state/journal_listing.h"
 #include "tools/crossfade/http.h"
 #include "tools/crossfade/pipeline.h"
+#include "tools/crossfade/signal_stop.h"
 
 namespace crossfade::tools {
 
@@ -52,40 +53,6 @@ Status SetUpLog(const Config& config) {
   spdlog::set_level(spdlog::level::from_str(config.log.level));
   return {};
 }
-
-// Turns SIGTERM and SIGINT into a stop request; a second one ends the process at once.
-class SignalStop {
- public:
-  SignalStop() {
-    sigemptyset(&set_);
-    sigaddset(&set_, SIGTERM);
-    sigaddset(&set_, SIGINT);
-    pthread_sigmask(SIG_BLOCK, &set_, nullptr);
-    signal(SIGPIPE, SIG_IGN);
-    thread_ = std::jthread([this](std::stop_token end) { Wait(end); });
-  }
-  std::stop_token token() const { return stop_.get_token(); }
-
- private:
-  void Wait(std::stop_token end) {
-    while (!end.stop_requested()) {
-      const timespec wait{0, 100'000'000};
-      const int signal = sigtimedwait(&set_, nullptr, &wait);
-      if (signal < 0) {
-        continue;
-      }
-      if (stop_.stop_requested()) {
-        ::_exit(kCouldNotTell);
-      }
-      spdlog::info("signal {}: stopping", signal);
-      stop_.request_stop();
-    }
-  }
-
-  sigset_t set_{};
-  std::stop_source stop_;
-  std::jthread thread_;
-};
 
 std::string HostName() {
   char name[256] = "";
@@ -146,7 +113,7 @@ Status AbortMigration(const Config& config) {
   CROSSFADE_ASSIGN(const apply::RouteSet routes, apply::RouteSet::Make(catalog.tables, RulesOf(config)));
   CROSSFADE_TRY(target->Abort(routes));
   std::error_code error;
-  for (const char* part : {"journal", kDamagedJournal, "status.json", "status.json.next", "pause"}) {
+  for (const char* part : {"journal", kDamagedJournal, "status.json", "status.json.next", "pause", "verify.lock"}) {
     std::filesystem::remove_all(std::filesystem::path(config.state_dir) / part, error);
   }
   return {};

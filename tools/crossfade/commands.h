@@ -49,4 +49,11 @@ struct JournalCommandOptions {
 };
 int JournalCommand(const JournalCommandOptions& options);
 
+struct VerifyCommandOptions {
+  std::string config;
+  bool json = false;
+};
+// Compares every row of both sides.
+int VerifyCommand(const VerifyCommandOptions& options);
+
 }  // namespace crossfade::tools

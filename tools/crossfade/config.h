@@ -79,6 +79,13 @@ struct Config {
     uint64_t max_source_span_ms = 1000;
   } apply;
 
+  struct Verify {
+    uint64_t readers = 2;
+    uint64_t chunk_rows = 50'000;
+    uint64_t max_rows_per_second = 0;
+    uint64_t max_shown = 1000;
+  } verify;
+
   struct Types {
     std::string zero_dates = "stop";
     std::string nul_bytes = "stop";

@@ -34,6 +34,7 @@ struct Options {
   std::string until;
   RunOptions run;
   JournalCommandOptions journal;
+  VerifyCommandOptions verify;
 };
 
 CLI::App* AddCommand(CLI::App* app, const char* name, const char* meaning, Options* o, bool needs_config = true) {
@@ -66,6 +67,12 @@ void AddCommands(CLI::App* app, Options* o) {
   AddCommand(app, "check", "Say whether source and target are ready, and what to change. Changes nothing.", o)
       ->add_flag("--json", o->json, "as JSON");
   AddCommand(app, "status", "Show where a migration is.", o)->add_flag("--json", o->json, "as JSON");
+  AddCommand(
+      app, "verify",
+      "Compare every row of both sides, while 'run' follows and applications write. Changes nothing. Exit code 0: "
+      "equal; 1: different; 2: some rows could not be decided.",
+      o)
+      ->add_flag("--json", o->json, "as JSON");
   AddCommand(app, "pause", "Make the copy of a running migration wait; capture goes on.", o);
   AddCommand(app, "resume", "Let a paused copy go on.", o);
   AddCommand(app, "abort",
@@ -116,6 +123,11 @@ int Dispatch(const CLI::App& app, Options* o) {
   }
   if (command == "status") {
     return StatusCommand(o->config, o->json);
+  }
+  if (command == "verify") {
+    o->verify.config = o->config;
+    o->verify.json = o->json;
+    return VerifyCommand(o->verify);
   }
   if (command == "pause" || command == "resume") {
     return PauseCommand(o->config, command == "pause");

@@ -225,6 +225,29 @@ void AddSnapshotAndJournal(Settings* list, Config* c) {
 }
 
 void AddApplyAndTypes(Settings* list, Config* c) {
+  const std::string v = "verify";
+  list->push_back({.section = v,
+                   .key = "readers",
+                   .field = &c->verify.readers,
+                   .meaning = "Chunks compared at the same time; each has a connection to both sides.",
+                   .min = 1,
+                   .max = 64});
+  list->push_back({.section = v,
+                   .key = "chunk_rows",
+                   .field = &c->verify.chunk_rows,
+                   .meaning = "Rows read by one query, about.",
+                   .min = 100,
+                   .max = 100'000'000});
+  list->push_back({.section = v,
+                   .key = "max_rows_per_second",
+                   .field = &c->verify.max_rows_per_second,
+                   .meaning = "Limit of the comparison's speed, rows a second over all readers; 0: none."});
+  list->push_back({.section = v,
+                   .key = "max_shown",
+                   .field = &c->verify.max_shown,
+                   .meaning = "Differences of one table that are shown with both images; all are counted.",
+                   .min = 1,
+                   .max = 100'000});
   list->push_back({.section = "apply",
                    .key = "on_divergence",
                    .field = &c->apply.on_divergence,
@@ -317,6 +340,7 @@ std::string SectionMeaning(const std::string& section) {
   if (section == "snapshot") return "The first copy.";
   if (section == "journal") return "The durable log between source and target.";
   if (section == "apply") return "How changes reach the target.";
+  if (section == "verify") return "Comparing both sides.";
   if (section == "types") return "Values that PostgreSQL cannot hold as they are.";
   if (section == "http") return "Status and metrics over HTTP.";
   if (section == "log") return "The log.";

@@ -2,6 +2,7 @@
 
 #include <random>
 
+#include "apply/postgres/pg_row_reader.h"
 #include "apply/postgres/pg_target.h"
 #include "capture/mysql/mysql_source.h"
 #include "db/mysql/account.h"
@@ -227,7 +228,9 @@ Result<std::unique_ptr<SourceEngine>> MakeSourceEngine(const Config& config) {
   return std::make_unique<MySqlEngine>(std::move(options), flavor, server_id, std::move(needs));
 }
 
-Result<std::unique_ptr<apply::Target>> OpenTarget(const Config& config) {
+namespace {
+
+Result<apply::PgTargetOptions> TargetOptionsOf(const Config& config) {
   apply::PgTargetOptions options;
   options.connection.host = config.target.host;
   options.connection.port = static_cast<uint16_t>(config.target.port);
@@ -247,7 +250,19 @@ Result<std::unique_ptr<apply::Target>> OpenTarget(const Config& config) {
   options.text_keys_exact = config.types.text_keys == "exact";
   options.synchronous_commit = config.target.synchronous_commit;
   options.grace_ms = static_cast<uint32_t>(config.target.takeover_grace_ms);
+  return options;
+}
+
+}  // namespace
+
+Result<std::unique_ptr<apply::Target>> OpenTarget(const Config& config) {
+  CROSSFADE_ASSIGN(const apply::PgTargetOptions options, TargetOptionsOf(config));
   return apply::OpenPgTarget(options);
+}
+
+Result<std::unique_ptr<apply::RowReader>> OpenTargetRows(const Config& config) {
+  CROSSFADE_ASSIGN(const apply::PgTargetOptions options, TargetOptionsOf(config));
+  return apply::OpenPgRowReader(options);
 }
 
 }  // namespace crossfade::tools

@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "apply/row_reader.h"
 #include "apply/target.h"
 #include "capture/mysql/log_retention.h"
 #include "capture/source.h"
@@ -60,5 +61,8 @@ Result<std::unique_ptr<SourceEngine>> MakeSourceEngine(const Config& config);
 
 // The target the configuration names; connects.
 Result<std::unique_ptr<apply::Target>> OpenTarget(const Config& config);
+
+// A reader of what the target stores; connects.
+Result<std::unique_ptr<apply::RowReader>> OpenTargetRows(const Config& config);
 
 }  // namespace crossfade::tools

@@ -303,5 +303,43 @@ TEST(ConnectTest, AMissingCertificateIsConfig) {
   EXPECT_EQ(Connection::Open(options).error().code, "CF1407");
 }
 
+TEST_F(ConnectionTest, CopyOutGivesRowsAsTheyAreStored) {
+  std::vector<std::string> rows;
+  const auto take = [&](std::string_view fields) -> Status {
+    rows.emplace_back(fields);
+    return {};
+  };
+  ASSERT_TRUE(connection_->CopyOut(
+      "SELECT 7::smallint, NULL::text, 'ab' UNION ALL SELECT 8::smallint, 'x', '' ORDER BY 1", take));
+  using namespace std::string_literals;
+  EXPECT_EQ(rows,
+            (std::vector<std::string>{"\0\0\0\2\0\7\xff\xff\xff\xff\0\0\0\2ab"s, "\0\0\0\2\0\b\0\0\0\1x\0\0\0\0"s}));
+  rows.clear();
+  ASSERT_TRUE(connection_->CopyOut("SELECT 1 WHERE false", take));
+  EXPECT_TRUE(rows.empty());
+  const Parameter parameter{23, std::string_view("\0\0\0\5", 4)};
+  ASSERT_TRUE(connection_->QueryBinary("SELECT n::smallint FROM generate_series(1, $1) n", {&parameter, 1}, take));
+  EXPECT_EQ(rows.size(), 5u);
+}
+
+TEST_F(ConnectionTest, AReadThatIsRefusedOrFailsLeavesTheConnectionFree) {
+  int taken = 0;
+  const auto refuse = [&](std::string_view) -> Status {
+    return ++taken == 3 ? Status(MakeError(ErrorClass::kData, "CF0", "test", "enough")) : Status{};
+  };
+  const auto stopped = connection_->CopyOut("SELECT generate_series(1, 1000000)", refuse);
+  ASSERT_FALSE(stopped);
+  EXPECT_EQ(stopped.error().code, "CF0");
+  EXPECT_EQ(taken, 3);
+  taken = 0;
+  EXPECT_EQ(connection_->QueryBinary("SELECT generate_series(1, 100000)", {}, refuse).error().code, "CF0");
+  const auto failed =
+      connection_->CopyOut("SELECT 1 / (3 - n) FROM generate_series(1, 9) n", [](auto) { return Status{}; });
+  ASSERT_FALSE(failed);
+  EXPECT_EQ(failed.error().server_code, "22012");
+  EXPECT_FALSE(connection_->QueryBinary("SELECT no_such", {}, [](auto) { return Status{}; }));
+  EXPECT_EQ(Ask("SELECT 42"), "42");
+}
+
 }  // namespace
 }  // namespace crossfade::postgres

@@ -139,6 +139,7 @@ class TypeMapServerTest : public ServerTest {
     Run(fmt::format("CREATE TEMP TABLE v (n bigint, v {}, expected text)", type->sql));
     Copy(*type, column, policy);
     Compare(*type);
+    ReadBack(*type, column, policy);
     Run("UPDATE v SET v = NULL");
     Unnest(*type, column, policy);
     Compare(*type);
@@ -192,6 +193,30 @@ class TypeMapServerTest : public ServerTest {
     auto counts = connection_->PipelineCollect();
     ASSERT_TRUE(counts) << counts.error().ToString();
     ASSERT_EQ((*counts)[0], values_.size());
+  }
+
+  // What is stored decodes to the value that was written, and encodes to the bytes that the server sends.
+  void ReadBack(const PgType& type, const Column& column, const TypePolicy& policy) {
+    if (type.encoding == Encoding::kJsonb || policy.nul_bytes == NulBytePolicy::kRemove) {
+      return;  // what comes back is the same value in another form
+    }
+    size_t next = 0;
+    const Status read = connection_->CopyOut("SELECT v FROM v ORDER BY n", [&](std::string_view fields) -> Status {
+      const Value& written = values_[next].value;
+      std::string encoded;
+      EXPECT_TRUE(AppendField(type, column, policy, written, &encoded));
+      EXPECT_EQ(fields, encoded) << ToDisplay(written);
+      if (fields.substr(0, 4) != "\xff\xff\xff\xff") {
+        std::string storage;
+        const Result<Value> value = DecodeField(type, column, fields.substr(4), &storage);
+        EXPECT_TRUE(value && Identical(*value, written))
+            << ToDisplay(written) << (value ? ToDisplay(*value) : value.error().ToString());
+      }
+      ++next;
+      return {};
+    });
+    ASSERT_TRUE(read) << read.error().ToString();
+    EXPECT_EQ(next, values_.size());
   }
 
   void Compare(const PgType& type) {

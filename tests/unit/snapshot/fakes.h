@@ -103,6 +103,10 @@ class FakeSource : public SnapshotSource {
       }
       return {};
     }
+    Status ReadKeys(const TableSchema&, std::span<const uint32_t>, std::span<const std::vector<Value>>,
+                    const RowSink&) override {
+      return {};
+    }
     void Interrupt() override {
       interrupted_ = true;
       ++source_->interrupts;

@@ -314,5 +314,58 @@ TEST_F(JournalTest, PrefixWithinIsTheLongestContained) {
   EXPECT_EQ(Get(journal_->PrefixWithin(MakePosition(5000), NumberOrder())), Seq{100});
 }
 
+class FollowedJournalTest : public JournalTest {
+ protected:
+  std::unique_ptr<Journal> Follow() { return Get(Journal::OpenForReading(options_, scratch_.path())); }
+
+  TemporaryDirectory scratch_;
+};
+
+TEST_F(FollowedJournalTest, ASecondReaderSeesWhatIsWrittenMeanwhile) {
+  Check(AppendOne(writer(), table_, 1));
+  Check(writer().Sync());
+  const std::unique_ptr<Journal> followed = Follow();
+  EXPECT_EQ(followed->id(), journal_->id());
+  EXPECT_EQ(Changes(Get(ReadAll(*followed, Seq{0}))), Changes(All()));
+  for (int64_t id = 2; id < 500; ++id) {
+    Check(AppendOne(writer(), MakeTable("t", static_cast<int>(id % 3) + 1), id));
+    Check(writer().Sync());
+    Check(followed->Refresh());
+    ASSERT_EQ(followed->tail().seq.value, static_cast<uint64_t>(id));
+  }
+  EXPECT_EQ(Changes(Get(ReadAll(*followed, Seq{0}))), Changes(All()));
+  Check(journal_->Pin("apply", Seq{400}));
+  Check(journal_->Trim());
+  Check(followed->Refresh());
+  EXPECT_EQ(CodeOf(followed->Read(Seq{399})), "CF1305");
+  EXPECT_EQ(Get(ReadAll(*followed, Seq{400})).size(), 99u);
+}
+
+TEST_F(FollowedJournalTest, AReaderWaitsForTheNextTransaction) {
+  const std::unique_ptr<Journal> followed = Follow();
+  const std::unique_ptr<JournalReader> reader = Get(followed->Read(Seq{0}));
+  EXPECT_FALSE(Get(reader->NextTransaction(After(std::chrono::milliseconds(20)))));
+  Check(AppendOne(writer(), table_, 1));
+  Check(writer().Sync());
+  EXPECT_TRUE(Get(reader->NextTransaction(After(std::chrono::seconds(10)))));
+}
+
+TEST_F(FollowedJournalTest, NothingCanBeWritten) {
+  Check(AppendOne(writer(), table_, 1));
+  Check(writer().Sync());
+  const std::unique_ptr<Journal> followed = Follow();
+  EXPECT_EQ(CodeOf(followed->Pin("apply", Seq{1})), "CF1312");
+  EXPECT_EQ(CodeOf(followed->PutRecord("a", "b")), "CF1312");
+  EXPECT_EQ(CodeOf(followed->Trim()), "CF1312");
+}
+
+TEST_F(FollowedJournalTest, NoJournalIsAnErrorThatSaysSo) {
+  const TemporaryDirectory empty;
+  const auto none = Journal::OpenForReading(OptionsFor(empty.path()), scratch_.path());
+  ASSERT_FALSE(none);
+  EXPECT_EQ(none.error().code, "CF1307");
+  EXPECT_TRUE(std::filesystem::is_empty(empty.path()));
+}
+
 }  // namespace
 }  // namespace crossfade::state

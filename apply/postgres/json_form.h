@@ -1,0 +1,13 @@
+// One text for all JSON documents that are the same value.
+#pragma once
+
+#include <string>
+#include <string_view>
+
+namespace crossfade::apply {
+
+// Members by name, the last of those with one name; numbers by their decimal digits, none lost; strings unescaped.
+// Appends to `out`. False if `json` is no JSON document; `out` is then as it was.
+bool AppendJsonForm(std::string_view json, std::string* out);
+
+}  // namespace crossfade::apply

@@ -1,0 +1,309 @@
+#include "apply/postgres/pg_row_reader.h"
+
+#include <map>
+#include <utility>
+
+#include "apply/postgres/chunk_loader.h"
+#include "apply/postgres/control.h"
+#include "apply/postgres/json_form.h"
+#include "core/bytes.h"
+#include "db/postgres/connection.h"
+#include "db/postgres/type_map.h"
+
+namespace crossfade::apply {
+
+namespace {
+
+using postgres::Connection;
+using postgres::Encoding;
+using postgres::PgType;
+
+constexpr std::string_view kComponent = "apply.postgres";
+constexpr uint32_t kNullLength = ~uint32_t{0};
+constexpr size_t kScaleAt = 6;  // in a numeric: groups, weight, sign, display scale
+
+struct FormColumn {
+  uint32_t source = 0;
+  PgType type;
+  // Whether equal values may have different bytes.
+  bool Normalized() const { return type.encoding == Encoding::kNumeric || type.encoding == Encoding::kJsonb; }
+};
+
+void AppendField(std::string_view bytes, std::string* out) {
+  ByteWriter writer(out);
+  writer.BigEndianU32(static_cast<uint32_t>(bytes.size()));
+  writer.Bytes(bytes);
+}
+
+// A standing column may have more digits behind the point than the source's; and jsonb prints in an order of its own.
+void AppendNormalized(const FormColumn& column, std::string_view bytes, std::string* out) {
+  if (column.type.encoding == Encoding::kNumeric && bytes.size() >= kScaleAt + 2) {
+    AppendField(bytes, out);
+    std::fill_n(out->end() - static_cast<ptrdiff_t>(bytes.size() - kScaleAt), 2, '\0');
+    return;
+  }
+  std::string form;
+  if (column.type.encoding == Encoding::kJsonb && bytes.size() > 1 && AppendJsonForm(bytes.substr(1), &form)) {
+    AppendField(form, out);
+    return;
+  }
+  AppendField(bytes, out);
+}
+
+class PgRowForm final : public RowForm {
+ public:
+  static Result<std::unique_ptr<PgRowForm>> Make(const Route& route, const postgres::TypePolicy& policy) {
+    auto form = std::unique_ptr<PgRowForm>(new PgRowForm(route, policy));
+    for (const uint32_t index : route.columns) {
+      CROSSFADE_ASSIGN(PgType type, postgres::MapType(route.source.columns[index], policy));
+      form->columns_.push_back({index, std::move(type)});
+      form->normalized_ = form->normalized_ || form->columns_.back().Normalized();
+    }
+    return form;
+  }
+
+  Status FieldsOf(std::span<const Value> row, std::string* out) const override {
+    out->clear();
+    std::string single;
+    for (const FormColumn& column : columns_) {
+      if (!column.Normalized()) {
+        CROSSFADE_TRY(postgres::AppendField(column.type, source(column), policy_, row[column.source], out));
+        continue;
+      }
+      single.clear();
+      CROSSFADE_TRY(postgres::AppendField(column.type, source(column), policy_, row[column.source], &single));
+      AppendStored(column, single, out);
+    }
+    return {};
+  }
+
+  // Fields as the server sent them.
+  Fields Normalize(Fields fields, std::string* scratch) const {
+    if (!normalized_) {
+      return fields;
+    }
+    scratch->clear();
+    for (const FormColumn& column : columns_) {
+      const uint32_t length = ByteReader(fields).BigEndianU32();
+      const size_t size = sizeof length + (length == kNullLength ? 0 : length);
+      const Fields field = fields.substr(0, size);
+      fields.remove_prefix(std::min(size, fields.size()));
+      if (column.Normalized()) {
+        AppendStored(column, field, scratch);
+      } else {
+        scratch->append(field);
+      }
+    }
+    return *scratch;
+  }
+
+  Status ValuesOf(std::span<const uint32_t> places, std::span<const std::string_view> parts,
+                  std::vector<std::string>* storage, std::vector<Value>* values) const override {
+    storage->resize(places.size());
+    values->clear();
+    for (size_t i = 0; i < places.size(); ++i) {
+      const FormColumn& column = columns_[places[i]];
+      if (parts[i].data() == nullptr) {
+        values->push_back(Value::Null());
+        continue;
+      }
+      if (column.type.encoding == Encoding::kJsonb) {
+        values->push_back(Value::OfBytes(ValueKind::kJson, parts[i]));
+        continue;
+      }
+      std::string_view bytes = parts[i];
+      std::string scaled;
+      if (column.type.encoding == Encoding::kNumeric && bytes.size() >= kScaleAt + 2) {
+        scaled = WithScale(bytes, source(column).scale);
+        bytes = scaled;
+      }
+      CROSSFADE_ASSIGN(const Value value, postgres::DecodeField(column.type, source(column), bytes, &(*storage)[i]));
+      values->push_back(value);
+    }
+    return {};
+  }
+
+  const std::vector<FormColumn>& columns() const { return columns_; }
+
+ private:
+  PgRowForm(const Route& route, const postgres::TypePolicy& policy) : route_(route), policy_(policy) {}
+
+  const Column& source(const FormColumn& column) const { return route_.source.columns[column.source]; }
+
+  static void AppendStored(const FormColumn& column, Fields field, std::string* out) {
+    if (ByteReader(field).BigEndianU32() == kNullLength) {
+      out->append(field);
+    } else {
+      AppendNormalized(column, field.substr(4), out);
+    }
+  }
+
+  // At least the source's, and as much as the digits need.
+  static std::string WithScale(std::string_view bytes, uint16_t wanted) {
+    std::string out(bytes);
+    const auto word = [&](size_t at) {
+      return static_cast<uint16_t>(static_cast<uint8_t>(bytes[at]) << 8 | static_cast<uint8_t>(bytes[at + 1]));
+    };
+    const int behind = static_cast<int>(word(0)) - static_cast<int>(static_cast<int16_t>(word(2))) - 1;
+    const auto scale = static_cast<uint16_t>(std::max<int>(wanted, std::max(behind, 0) * 4));
+    const uint16_t used = behind * 4 > wanted ? scale : wanted;
+    out[kScaleAt] = static_cast<char>(used >> 8);
+    out[kScaleAt + 1] = static_cast<char>(used);
+    return out;
+  }
+
+  const Route& route_;
+  const postgres::TypePolicy policy_;
+  std::vector<FormColumn> columns_;
+  bool normalized_ = false;
+};
+
+// One array parameter for each key column, whose elements are fields as they are.
+std::string ArrayOf(const PgType& type, const std::vector<std::string_view>& elements) {
+  std::string out;
+  ByteWriter writer(&out);
+  writer.BigEndianU32(elements.empty() ? 0 : 1);
+  writer.BigEndianU32(0);  // a key has no NULLs
+  writer.BigEndianU32(type.oid);
+  if (elements.empty()) {
+    return out;
+  }
+  writer.BigEndianU32(static_cast<uint32_t>(elements.size()));
+  writer.BigEndianU32(1);
+  for (const std::string_view element : elements) {
+    AppendField(element, &out);
+  }
+  return out;
+}
+
+class PgRowReader final : public RowReader {
+ public:
+  PgRowReader(PgTargetOptions options, std::unique_ptr<Connection> connection)
+      : options_(std::move(options)), connection_(std::move(connection)) {}
+
+  Result<std::unique_ptr<RowForm>> FormOf(const Route& route) override {
+    CROSSFADE_ASSIGN(std::unique_ptr<PgRowForm> form, PgRowForm::Make(route, options_.types));
+    return std::unique_ptr<RowForm>(std::move(form));
+  }
+
+  Result<TargetState> ReadState() override { return LookAtMigration(connection_.get(), options_.migration); }
+
+  Result<Progress> BeginState() override {
+    EndState();
+    CROSSFADE_TRY(connection_->Execute("BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY"));
+    CROSSFADE_ASSIGN(const std::vector<Progress> workers, LookAtProgress(connection_.get(), options_.migration));
+    Progress lowest;
+    for (const Progress& progress : workers) {
+      lowest = lowest.journal_id.empty() || progress.low < lowest.low ? progress : lowest;
+    }
+    return lowest;
+  }
+
+  void EndState() override {
+    if (connection_->in_transaction()) {
+      (void)connection_->Execute("ROLLBACK");
+    }
+  }
+
+  Status ReadRange(const Route& route, const ChunkRange& range, const FieldsSink& sink) override {
+    CROSSFADE_ASSIGN(const PgRowForm* form, KnownForm(route));
+    std::string sql = SelectOf(route) + " WHERE " + TenantCondition(route);
+    if (!range.whole()) {
+      CROSSFADE_ASSIGN(const std::string condition,
+                       RangeCondition(route.source.columns[route.source.primary_key.at(0).column], range));
+      sql += condition;
+    }
+    std::string scratch;
+    return connection_->CopyOut(sql, [&](Fields fields) { return sink(form->Normalize(fields, &scratch)); });
+  }
+
+  Status ReadKeys(const Route& route, std::span<const std::string> keys, const FieldsSink& sink) override {
+    CROSSFADE_ASSIGN(const PgRowForm* form, KnownForm(route));
+    std::vector<const PgType*> types;
+    std::string arrays;
+    std::string names;
+    std::string condition = TenantCondition(route);
+    for (const uint32_t column : route.key) {
+      for (const FormColumn& known : form->columns()) {
+        if (known.source == column) {
+          types.push_back(&known.type);
+        }
+      }
+      const size_t n = types.size();
+      arrays += fmt::format("{}${}::{}", n > 1 ? ", " : "", n, types.back()->array_sql);
+      names += fmt::format("{}k{}", n > 1 ? ", " : "", n);
+      condition += fmt::format(" AND t.{} = k.k{}", Connection::Identifier(route.source.columns[column].name), n);
+    }
+    std::vector<std::string> parameters;
+    CROSSFADE_TRY(ArraysOf(types, keys, &parameters));
+    std::vector<postgres::Parameter> bound;
+    for (size_t i = 0; i < types.size(); ++i) {
+      bound.push_back({types[i]->array_oid, parameters[i]});
+    }
+    const std::string sql = fmt::format("{} JOIN unnest({}) AS k({}) ON {}", SelectOf(route), arrays, names, condition);
+    std::string scratch;
+    return connection_->QueryBinary(sql, bound, [&](Fields fields) { return sink(form->Normalize(fields, &scratch)); });
+  }
+
+  void Cancel() override { connection_->Cancel(); }
+
+ private:
+  Result<const PgRowForm*> KnownForm(const Route& route) {
+    auto& form = forms_[&route];
+    if (!form) {
+      CROSSFADE_ASSIGN(form, PgRowForm::Make(route, options_.types));
+    }
+    return form.get();
+  }
+
+  std::string SelectOf(const Route& route) const {
+    std::string names;
+    for (const uint32_t column : route.columns) {
+      names += (names.empty() ? "t." : ", t.") + Connection::Identifier(route.source.columns[column].name);
+    }
+    return fmt::format("SELECT {} FROM {}.{} t", names, Connection::Identifier(route.schema),
+                       Connection::Identifier(route.table));
+  }
+
+  std::string TenantCondition(const Route& route) const {
+    if (!route.tenant_column) {
+      return "true";
+    }
+    return fmt::format("t.{} = {}::{}", Connection::Identifier(options_.tenancy.column),
+                       connection_->Literal(options_.tenancy.value), TenantPgType(options_.tenancy).sql);
+  }
+
+  static Status ArraysOf(const std::vector<const PgType*>& types, std::span<const std::string> keys,
+                         std::vector<std::string>* parameters) {
+    std::vector<std::vector<std::string_view>> elements(types.size());
+    std::vector<std::string_view> parts;
+    for (const std::string& key : keys) {
+      SplitFields(key, &parts);
+      if (parts.size() != types.size()) {
+        return MakeError(ErrorClass::kCorrupt, "CF1568", kComponent, "a key of {} parts, {} expected", parts.size(),
+                         types.size());
+      }
+      for (size_t i = 0; i < parts.size(); ++i) {
+        elements[i].push_back(parts[i]);
+      }
+    }
+    for (size_t i = 0; i < types.size(); ++i) {
+      parameters->push_back(ArrayOf(*types[i], elements[i]));
+    }
+    return {};
+  }
+
+  const PgTargetOptions options_;
+  std::unique_ptr<Connection> connection_;
+  std::map<const Route*, std::unique_ptr<PgRowForm>> forms_;
+};
+
+}  // namespace
+
+Result<std::unique_ptr<RowReader>> OpenPgRowReader(const PgTargetOptions& options) {
+  CROSSFADE_ASSIGN(std::unique_ptr<Connection> connection, Connection::Open(options.connection));
+  CROSSFADE_TRY(connection->Execute("SET default_transaction_read_only = on"));
+  return std::make_unique<PgRowReader>(options, std::move(connection));
+}
+
+}  // namespace crossfade::apply

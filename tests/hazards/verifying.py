@@ -1,0 +1,119 @@
+"""What crossfade verify must find, and must not."""
+
+import json
+import threading
+
+from stage import expect, hazard
+
+
+def verdict(move, status=None):
+    code, out, err = move.command("verify", "--json")
+    expect(out.startswith("{"), "verify ended with status %d\n%s%s" % (code, out, err))
+    answer = json.loads(out)
+    expect(code == {"equal": 0, "different": 1, "undecided": 2}[answer["result"]], "status %d, %s" % (code, answer["result"]))
+    if status is not None:
+        expect(code == status, "status %d\n%s" % (code, out))
+    return answer
+
+
+EVERYTHING = """
+CREATE TABLE everything (id INT PRIMARY KEY, amount DECIMAL(20,6), ratio DOUBLE, small FLOAT, name VARCHAR(50), note TEXT, raw VARBINARY(50),
+                         at DATETIME(6), seen TIMESTAMP(6) NULL, born DATE, lasts TIME(6), flags BIT(12), doc JSON, kind ENUM('a','b'), big BIGINT UNSIGNED);
+INSERT INTO everything SELECT seq, seq * 1.5, seq / 3, seq / 7, CONCAT('name ', seq), CONCAT('note ', seq), UNHEX(SHA2(seq, 256)), '2020-01-02 03:04:05.678901',
+       '2020-01-02 03:04:05.678901', '2020-02-29', '-12:34:56.789', seq % 4096, CONCAT('{"n": ', seq, ', "t": "x", "f": 0.1}'), 'a', 18446744073709551615
+  FROM seq_1_to_2000;
+"""
+
+
+# What is done to the target behind our back, the row it is done to, and the column that must be named.
+PLANTED = [
+    ("UPDATE everything SET name = name || ' ' WHERE id = 1", "1", "name"),
+    ("UPDATE everything SET name = upper(name) WHERE id = 2", "2", "name"),
+    ("UPDATE everything SET note = NULL WHERE id = 3", "3", "note"),
+    ("UPDATE everything SET note = '' WHERE id = 4", "4", "note"),
+    ("UPDATE everything SET amount = amount + 0.000001 WHERE id = 5", "5", "amount"),
+    ("UPDATE everything SET ratio = 0.10000000000000002 WHERE id = 6", "6", "ratio"),
+    ("UPDATE everything SET small = small + 0.0000001::real WHERE id = 7", "7", "small"),
+    ("UPDATE everything SET raw = set_byte(raw, 3, get_byte(raw, 3) # 1) WHERE id = 8", "8", "raw"),
+    ("UPDATE everything SET at = date_trunc('milliseconds', at) WHERE id = 9", "9", "at"),
+    ("UPDATE everything SET seen = seen + interval '1 hour' WHERE id = 10", "10", "seen"),
+    ("UPDATE everything SET born = born + 1 WHERE id = 11", "11", "born"),
+    ("UPDATE everything SET lasts = -lasts WHERE id = 12", "12", "lasts"),
+    ("UPDATE everything SET flags = ~flags WHERE id = 13", "13", "flags"),
+    ("UPDATE everything SET doc = replace(doc::text, '0.1', '0.10000000000000001')::{{json}} WHERE id = 14", "14", "doc"),
+    ("UPDATE everything SET kind = 'b' WHERE id = 15", "15", "kind"),
+    ("UPDATE everything SET big = big - 1 WHERE id = 16", "16", "big"),
+    ("DELETE FROM everything WHERE id = 17", "17", None),
+    ("INSERT INTO everything SELECT (e).* FROM (SELECT (jsonb_populate_record(e, '{\"id\": 100000}')) e FROM everything e WHERE id = 18) x", "100000", None),
+    ("UPDATE everything SET id = 100001 WHERE id = 19", "19", None),
+    ("UPDATE everything SET tenant_id = 'other' WHERE id = 20", "20", None),
+    ("DELETE FROM twice WHERE ctid = (SELECT min(ctid) FROM twice)", None, None),
+    ("INSERT INTO twice VALUES ('first', 7, 'never')", None, None),
+    ("UPDATE words SET v = 1 WHERE word = 'word 5'", "word 5", "v"),
+    ("DELETE FROM words WHERE word = 'word 6'", "word 6", None),
+    ("UPDATE words SET word = 'Word 7' WHERE word = 'word 7'", "Word 7", None),
+]
+
+
+@hazard("verify")
+def each_planted_difference_is_named(scene):
+    """While applications write. Nothing else may be named, and an equal migration must be called equal."""
+    scene.schema(EVERYTHING.replace("seq_1_to_2000", "(WITH RECURSIVE s(seq) AS (SELECT 1 UNION ALL SELECT seq + 1 FROM s WHERE seq < 2000) SELECT seq FROM s) n"))
+    scene.schema("CREATE TABLE words (word VARCHAR(30) COLLATE utf8mb4_bin PRIMARY KEY, v INT);"
+                 "INSERT INTO words SELECT CONCAT('word ', id), 0 FROM everything; INSERT INTO words VALUES ('', 0), ('ünï''\\\\', 0);"
+                 "CREATE TABLE twice (a INT, b VARCHAR(10)); INSERT INTO twice VALUES (1, 'x'), (1, 'x'), (2, NULL), (2, NULL), (3, 'y');"
+                 "CREATE TABLE hot (id INT PRIMARY KEY, n INT); INSERT INTO hot VALUES (1, 0), (2, 0), (3, 0)")
+    move = scene.migration(tenant="first", types__text_keys="exact")
+    move.start()
+    move.wait_phase("following")
+    writer = Writer(scene)
+    try:
+        for _ in range(3):
+            answer = verdict(move, 0)
+            expect(sum(table["source_rows"] for table in answer["tables"]) >= 4000, str(answer))
+        json_type = scene.on_target("SELECT format_type(atttypid, -1) FROM pg_attribute WHERE attrelid = 'everything'::regclass AND attname = 'doc'").strip()
+        for statement, _, _ in PLANTED:
+            scene.on_target(statement.replace("{{json}}", json_type))
+        answer = verdict(move, 1)
+        found = {(d["key"], tuple(c["column"] for c in d["columns"]) if d["kind"] == "different" else d["kind"])
+                 for table in answer["tables"] for d in table["differences"]}
+        wanted = set()
+        for statement, key, column in PLANTED:
+            if key:
+                name = "word=" if " words " in statement else "id="
+                kind = (column,) if column else "extra" if key in ("100000", "Word 7") else "missing"
+                wanted.add((name + key if name == "id=" else "word='%s'" % key, kind))
+        wanted |= {("id=100001", "extra"), ("word='word 7'", "missing"), ("a=1, b='x'", "missing"), ("a=7, b='never'", "extra")}
+        expect(found == wanted, "not found: %s\nfound without cause: %s\n%s" % (sorted(wanted - found), sorted(found - wanted), answer["undecided"]))
+    finally:
+        writer.stop()
+
+
+class Writer:
+    """Writes to rows that nothing was planted in, and all the time to the same three."""
+
+    def __init__(self, scene):
+        self.scene, self.ending, self.error = scene, threading.Event(), None
+        self.thread = threading.Thread(target=self.write)
+        self.thread.start()
+
+    def write(self):
+        connection = self.scene.source.connect(self.scene.database, autocommit=True)
+        cursor = connection.cursor()
+        number = 0
+        try:
+            while not self.ending.is_set():
+                number += 1
+                cursor.execute("UPDATE hot SET n = n + 1 WHERE id = %s", (number % 3 + 1,))
+                cursor.execute("UPDATE everything SET name = CONCAT('changed ', %s) WHERE id = %s", (number, 100 + number * 7 % 1800))
+                cursor.execute("INSERT INTO twice VALUES (%s, 'z')", (number % 50 + 10,))
+                cursor.execute("DELETE FROM twice WHERE a >= 10 AND b = 'z' LIMIT 1")
+                cursor.execute("INSERT INTO words VALUES (%s, 1)", ("new %d" % number,))
+        except Exception as error:  # shown by stop
+            self.error = error
+        connection.close()
+
+    def stop(self):
+        self.ending.set()
+        self.thread.join()
+        expect(self.error is None, "the writer failed: %s" % self.error)

@@ -1,0 +1,46 @@
+#include "apply/postgres/json_form.h"
+
+#include <gtest/gtest.h>
+
+namespace crossfade::apply {
+namespace {
+
+std::string Form(std::string_view json) {
+  std::string form;
+  EXPECT_TRUE(AppendJsonForm(json, &form)) << json;
+  return form;
+}
+
+TEST(JsonFormTest, OneFormForOneValue) {
+  EXPECT_EQ(Form(R"({"b": 1, "a": [1.50, null, true]})"), Form(R"({"a":[15e-1,null,true],"b":1.0})"));
+  EXPECT_EQ(Form(R"({"a": 1, "a": 2})"), Form(R"({"a": 2})"));
+  EXPECT_EQ(Form(R"("\u00e9\/")"), Form("\"é/\""));
+  EXPECT_EQ(Form("-0.0"), Form("0"));
+  EXPECT_EQ(Form("100"), Form("1e2"));
+  EXPECT_EQ(Form("18446744073709551616"), Form("18446744073709551616.0"));
+}
+
+TEST(JsonFormTest, NoDigitIsLost) {
+  EXPECT_NE(Form("0.1"), Form("0.10000000000000001"));
+  EXPECT_NE(Form("12345678901234567890123456789.1"), Form("12345678901234567890123456789.2"));
+  EXPECT_NE(Form("9007199254740993"), Form("9007199254740992"));
+}
+
+TEST(JsonFormTest, DifferentValuesDiffer) {
+  EXPECT_NE(Form(R"("1")"), Form("1"));
+  EXPECT_NE(Form("null"), Form("false"));
+  EXPECT_NE(Form("[]"), Form("{}"));
+  EXPECT_NE(Form("[[1],2]"), Form("[[1,2]]"));
+  EXPECT_NE(Form(R"({"a": {"b": 1}})"), Form(R"({"a": "{b:1}"})"));
+  EXPECT_NE(Form(R"(["a", "b"])"), Form(R"(["a,b"])"));
+}
+
+TEST(JsonFormTest, WhatIsNoDocumentHasNone) {
+  std::string form = "as it was";
+  EXPECT_FALSE(AppendJsonForm("{\"a\":", &form));
+  EXPECT_FALSE(AppendJsonForm("", &form));
+  EXPECT_EQ(form, "as it was");
+}
+
+}  // namespace
+}  // namespace crossfade::apply

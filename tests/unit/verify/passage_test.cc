@@ -1,0 +1,85 @@
+#include "verify/passage.h"
+
+#include <gtest/gtest.h>
+
+#include "verify/digest.h"
+
+namespace crossfade::verify {
+namespace {
+
+using State = Passage::State;
+
+const Digest kA = DigestOf("a");
+const Digest kB = DigestOf("b");
+const Digest kC = DigestOf("c");
+const State kNone{};
+
+State Row(const Digest& digest, uint64_t count = 1) { return {digest, count}; }
+
+TEST(PassageTest, WithoutChangesBothSidesMustHoldTheSame) {
+  const Passage none;
+  EXPECT_TRUE(none.Explains(Row(kA), Row(kA), false));
+  EXPECT_TRUE(none.Explains(kNone, kNone, false));
+  EXPECT_FALSE(none.Explains(Row(kA), Row(kB), false));
+  EXPECT_FALSE(none.Explains(Row(kA), kNone, false));
+  EXPECT_FALSE(none.Explains(kNone, Row(kA), false));
+}
+
+TEST(PassageTest, ARowThatChangesAllTheTimeIsDecided) {
+  Passage passage;
+  passage.Replace(kA, kB);
+  passage.Replace(kB, kC);
+  EXPECT_TRUE(passage.Explains(Row(kA), Row(kA), false));
+  EXPECT_TRUE(passage.Explains(Row(kB), Row(kA), false));
+  EXPECT_TRUE(passage.Explains(Row(kC), Row(kA), false));
+  // The target does not hold what the first change found.
+  EXPECT_FALSE(passage.Explains(Row(kC), Row(kB), false));
+  EXPECT_FALSE(passage.Explains(Row(kC), Row(kC), false));
+  EXPECT_FALSE(passage.Explains(Row(kC), kNone, false));
+  // Nobody ever saw the row gone.
+  EXPECT_FALSE(passage.Explains(kNone, Row(kA), false));
+}
+
+TEST(PassageTest, RowsComeAndGo) {
+  Passage passage;
+  passage.Add(kA, true);
+  passage.Add(kA, false);
+  EXPECT_TRUE(passage.Explains(kNone, kNone, false));
+  EXPECT_TRUE(passage.Explains(Row(kA), kNone, false));
+  EXPECT_FALSE(passage.Explains(Row(kB), kNone, false));
+  EXPECT_FALSE(passage.Explains(kNone, Row(kA), false));
+}
+
+TEST(PassageTest, EqualRowsAreCounted) {
+  Passage passage;
+  passage.Add(kA, true);
+  passage.Add(kA, true);
+  passage.Add(kA, false);
+  EXPECT_TRUE(passage.Explains(Row(kA, 3), Row(kA, 2), true));
+  EXPECT_TRUE(passage.Explains(Row(kA, 4), Row(kA, 2), true));
+  EXPECT_TRUE(passage.Explains(Row(kA, 2), Row(kA, 2), true));
+  EXPECT_FALSE(passage.Explains(Row(kA, 1), Row(kA, 2), true));
+  EXPECT_FALSE(passage.Explains(Row(kA, 5), Row(kA, 2), true));
+  Passage removal;
+  removal.Add(kA, false);
+  EXPECT_FALSE(removal.Explains(kNone, kNone, true));
+  EXPECT_TRUE(removal.Explains(kNone, Row(kA), true));
+}
+
+TEST(BucketSumsTest, OrderDoesNotMatterAndEqualRowsCount) {
+  BucketSums a(16);
+  BucketSums b(16);
+  for (const Digest& row : {kA, kB, kC, kC}) {
+    a.Add(row, row);
+  }
+  for (const Digest& row : {kC, kB, kC, kA}) {
+    b.Add(row, row);
+  }
+  EXPECT_TRUE(BucketSums::Unequal(a, b).empty());
+  b.Add(kA, kA);
+  EXPECT_EQ(BucketSums::Unequal(a, b), std::vector<uint32_t>{a.BucketOf(kA)});
+  EXPECT_EQ(a.rows(), 4u);
+}
+
+}  // namespace
+}  // namespace crossfade::verify

@@ -1,0 +1,41 @@
+// Sums over rows by which two sides are compared without keeping the rows.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <string_view>
+#include <vector>
+
+namespace crossfade::verify {
+
+// 128 bits of XXH3: not against somebody who wants two rows to collide, but far beyond chance.
+struct Digest {
+  uint64_t low = 0;
+  uint64_t high = 0;
+  friend auto operator<=>(const Digest&, const Digest&) = default;
+};
+Digest DigestOf(std::string_view bytes);
+
+// Sums and counts of digests, in buckets by key; the order of rows does not matter, and equal rows count each.
+class BucketSums {
+ public:
+  explicit BucketSums(uint32_t buckets) : buckets_(buckets) {}
+  void Add(const Digest& key, const Digest& row);
+  uint32_t BucketOf(const Digest& key) const { return static_cast<uint32_t>(key.low % buckets_.size()); }
+  uint64_t rows() const { return rows_; }
+  uint64_t rows_in(uint32_t bucket) const { return buckets_[bucket].rows; }
+  // Buckets in which the two sides have other rows.
+  static std::vector<uint32_t> Unequal(const BucketSums& a, const BucketSums& b);
+
+ private:
+  struct Bucket {
+    uint64_t low = 0;
+    uint64_t high = 0;
+    uint64_t rows = 0;
+    friend bool operator==(const Bucket&, const Bucket&) = default;
+  };
+  std::vector<Bucket> buckets_;
+  uint64_t rows_ = 0;
+};
+
+}  // namespace crossfade::verify

@@ -1,0 +1,55 @@
+// What the journal says that happened to single rows between two states.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "core/error.h"
+#include "core/seq.h"
+#include "state/journal.h"
+#include "verify/digest.h"
+#include "verify/sides.h"
+
+namespace crossfade::verify {
+
+// The states of one key, in the order in which the source passed through them.
+class Passage {
+ public:
+  // A row came to be, or ceased to be, under the key.
+  void Add(const Digest& row, bool there) { events_.push_back({row, there, true}); }
+  void Replace(const Digest& before, const Digest& after) {
+    events_.push_back({before, false, false});
+    Add(after, true);
+  }
+
+  // What a side holds under the key.
+  struct State {
+    Digest row;
+    uint64_t count = 0;
+    friend bool operator==(const State& a, const State& b) {
+      return a.count == b.count && (a.count == 0 || a.row == b.row);
+    }
+  };
+  // Whether the target's state before all of it and the source's state somewhere behind fit together. `counted`: the
+  // key is the whole row, of which there may be many.
+  bool Explains(const State& source, const State& target, bool counted) const;
+
+ private:
+  struct Event {
+    Digest row;
+    bool there;
+    bool visible;  // whether anybody can see the state behind it
+  };
+  std::vector<Event> events_;
+};
+
+// Fills the passages of the keys asked for from the transactions behind `after`, up to and with `upto`. False if some
+// of it cannot be told row by row: a TRUNCATE, the action of a foreign key that the log does not show, or transactions
+// that are not in the journal any more.
+using Passages = std::map<std::string, Passage, std::less<>>;
+Result<bool> ReadPassages(const ComparedTable& table, const apply::RouteSet& routes, state::Journal* journal, Seq after,
+                          Seq upto, Passages* passages);
+
+}  // namespace crossfade::verify

@@ -1,0 +1,260 @@
+#include "verify/verifier.h"
+
+#include <algorithm>
+#include <condition_variable>
+#include <thread>
+
+namespace crossfade::verify {
+
+namespace {
+
+constexpr std::chrono::milliseconds kFirstPause{100};
+constexpr std::chrono::milliseconds kLongestPause{2000};
+
+bool CanBeMended(const Error& error) {
+  return error.code != "CF1801" &&
+         (error.error_class == ErrorClass::kTransient || error.error_class == ErrorClass::kReconnect);
+}
+
+void Sleep(std::chrono::milliseconds duration, const std::stop_token& stop) {
+  std::mutex mutex;
+  std::condition_variable_any wakes;
+  std::unique_lock lock(mutex);
+  wakes.wait_for(lock, stop, duration, [] { return false; });
+}
+
+std::string Shown(const ComparedTable& table, uint32_t place, std::string_view part) {
+  std::vector<std::string> storage;
+  std::vector<Value> values;
+  const uint32_t places[] = {place};
+  const std::string_view parts[] = {part};
+  if (!table.form().ValuesOf(places, parts, &storage, &values)) {
+    std::string hex = "0x";  // nothing that the source's type could be
+    for (const char c : part.substr(0, 64)) {
+      hex += fmt::format("{:02x}", static_cast<uint8_t>(c));
+    }
+    return hex;
+  }
+  return ToDisplay(values[0]);
+}
+
+std::string ColumnName(const ComparedTable& table, uint32_t place) {
+  return table.route().source.columns[table.route().columns[place]].name;
+}
+
+std::string ShownKey(const ComparedTable& table, std::string_view key) {
+  std::vector<std::string_view> parts;
+  apply::SplitFields(key, &parts);
+  std::string text;
+  for (size_t i = 0; i < parts.size(); ++i) {
+    const uint32_t place = table.whole_row() ? static_cast<uint32_t>(i) : table.key_places()[i];
+    text += fmt::format("{}{}={}", i == 0 ? "" : ", ", ColumnName(table, place), Shown(table, place, parts[i]));
+  }
+  return text;
+}
+
+}  // namespace
+
+uint64_t Outcome::differences() const {
+  uint64_t sum = 0;
+  for (const TableOutcome& table : tables) {
+    sum += table.differences();
+  }
+  return sum;
+}
+
+uint64_t Outcome::undecided() const {
+  uint64_t sum = 0;
+  for (const TableOutcome& table : tables) {
+    sum += table.undecided;
+  }
+  return sum;
+}
+
+Verifier::Verifier(const snapshot::CopyPlan* plan, const apply::RouteSet* routes, state::Journal* journal,
+                   const PositionOrder* order, snapshot::CopyLimits* pressure, OpenSides open,
+                   const VerifyOptions& options)
+    : plan_(plan),
+      routes_(routes),
+      journal_(journal),
+      order_(order),
+      pressure_(pressure),
+      open_(std::move(open)),
+      options_(options) {}
+
+Verifier::~Verifier() = default;
+
+Result<Outcome> Verifier::Run(const std::stop_token& stop) {
+  CROSSFADE_ASSIGN(const Sides first, open_());
+  for (const snapshot::PlannedTable& planned : plan_->tables) {
+    const apply::Route* route = routes_->Find(planned.table);
+    CROSSFADE_ASSIGN(std::unique_ptr<ComparedTable> table, ComparedTable::Make(*route, first.target.get()));
+    for (const ChunkRange& range : planned.chunks) {
+      pieces_.push_back({tables_.size(), range});
+    }
+    tables_.push_back(std::move(table));
+    outcome_.tables.emplace_back().table = planned.table;
+  }
+  outcome_.began_us = WallMicros();
+  CROSSFADE_ASSIGN(const apply::Progress before, first.target->BeginState());
+  outcome_.from = before.position;
+  first.target->EndState();
+  {
+    std::vector<std::jthread> workers;
+    std::stop_source halt;
+    const std::stop_callback forward(stop, [&halt] { halt.request_stop(); });
+    for (uint32_t i = 0; i < options_.readers; ++i) {
+      workers.emplace_back([this, token = halt.get_token(), &halt] {
+        Work(token);
+        const std::lock_guard lock(mutex_);
+        if (failed_) {
+          halt.request_stop();
+        }
+      });
+    }
+  }
+  if (failed_) {
+    return Fail(std::move(*failed_));
+  }
+  CROSSFADE_ASSIGN(outcome_.upto, Applied());
+  outcome_.ended_us = WallMicros();
+  return std::move(outcome_);
+}
+
+Result<Position> Verifier::Applied() {
+  CROSSFADE_ASSIGN(const Sides sides, open_());
+  CROSSFADE_ASSIGN(const apply::Progress progress, sides.target->BeginState());
+  sides.target->EndState();
+  return progress.position;
+}
+
+std::optional<Verifier::Piece> Verifier::Next() {
+  const std::lock_guard lock(mutex_);
+  if (failed_ || next_ == pieces_.size()) {
+    return std::nullopt;
+  }
+  return pieces_[next_++];
+}
+
+void Verifier::Stick(const Error& error) {
+  const std::lock_guard lock(mutex_);
+  if (!failed_) {
+    failed_ = error;
+  }
+}
+
+void Verifier::Work(const std::stop_token& stop) {
+  Sides sides;
+  while (const std::optional<Piece> piece = Next()) {
+    if (const Status compared = CompareWithRetry(*piece, &sides, stop); !compared) {
+      Stick(compared.error());
+      return;
+    }
+    chunks_done_.fetch_add(1, std::memory_order_relaxed);
+  }
+}
+
+// A chunk is compared again from its beginning after a connection was lost, and counts once.
+Status Verifier::CompareWithRetry(const Piece& piece, Sides* sides, const std::stop_token& stop) {
+  const Deadline give_up = After(options_.outage);
+  std::chrono::milliseconds pause = kFirstPause;
+  for (;;) {
+    Status done;
+    if (!sides->source) {
+      Result<Sides> opened = open_();
+      if (opened) {
+        *sides = std::move(*opened);
+      } else {
+        done = Fail(std::move(opened.error()));
+      }
+    }
+    if (done) {
+      done = Compare(piece, *sides, stop);
+    }
+    if (done) {
+      return done;
+    }
+    *sides = {};  // after an error a reader can do nothing more
+    if (stop.stop_requested()) {
+      return MakeError(ErrorClass::kTransient, "CF1801", "verify", "stopped");
+    }
+    if (!CanBeMended(done.error()) || std::chrono::steady_clock::now() >= give_up) {
+      return done;
+    }
+    Sleep(pause, stop);
+    pause = std::min(pause * 2, kLongestPause);
+  }
+}
+
+Status Verifier::Compare(const Piece& piece, const Sides& sides, const std::stop_token& stop) {
+  const ComparedTable& table = *tables_[piece.table];
+  CROSSFADE_TRY(sides.source->OpenSnapshot());
+  CROSSFADE_ASSIGN(RangeResult range, CompareRange(table, piece.range, sides, pressure_, options_.range, stop));
+  const uint64_t rechecked = range.candidates.size();
+  Decision decision;
+  if (!range.candidates.empty()) {
+    CROSSFADE_ASSIGN(decision, Recheck(table, *routes_, std::move(range.candidates), sides, journal_, *order_,
+                                       pressure_, options_.recheck, stop));
+  }
+  TableOutcome part;
+  for (const Difference& difference : decision.differences) {
+    CROSSFADE_TRY(Show(table, difference, &part));
+  }
+  rows_done_.fetch_add(range.source_rows, std::memory_order_relaxed);
+  const std::lock_guard lock(mutex_);
+  TableOutcome& outcome = outcome_.tables[piece.table];
+  ++outcome.chunks;
+  outcome.source_rows += range.source_rows;
+  outcome.target_rows += range.target_rows;
+  outcome.rechecked += rechecked;
+  outcome.missing += part.missing;
+  outcome.extra += part.extra;
+  outcome.different += part.different;
+  outcome.undecided += decision.undecided.size() + range.more;
+  if (range.more > 0) {
+    outcome.why_undecided = "too many rows differ to look at each again; mend those that are shown first";
+  } else if (!decision.undecided.empty()) {
+    outcome.why_undecided = decision.why_undecided;
+  }
+  for (ShownDifference& shown : part.shown) {
+    if (outcome.shown.size() < options_.max_shown) {
+      outcome.shown.push_back(std::move(shown));
+    }
+  }
+  for (const std::string& key : decision.undecided) {
+    if (outcome.shown_undecided.size() < options_.max_shown) {
+      outcome.shown_undecided.push_back(ShownKey(table, key));
+    }
+  }
+  return {};
+}
+
+Status Verifier::Show(const ComparedTable& table, const Difference& difference, TableOutcome* outcome) const {
+  (difference.kind == DifferenceKind::kMissing ? outcome->missing
+   : difference.kind == DifferenceKind::kExtra ? outcome->extra
+                                               : outcome->different)++;
+  if (outcome->shown.size() >= options_.max_shown) {
+    return {};
+  }
+  ShownDifference shown;
+  shown.kind = difference.kind;
+  shown.key = ShownKey(table, difference.key);
+  std::vector<std::string_view> source;
+  std::vector<std::string_view> target;
+  apply::SplitFields(difference.source, &source);
+  apply::SplitFields(difference.target, &target);
+  const auto columns = static_cast<uint32_t>(table.route().columns.size());
+  for (uint32_t place = 0; place < columns; ++place) {
+    const bool both = !source.empty() && !target.empty();
+    const bool same = both && source[place] == target[place] &&
+                      (source[place].data() == nullptr) == (target[place].data() == nullptr);
+    if (!same) {
+      shown.cells.push_back({ColumnName(table, place), source.empty() ? "" : Shown(table, place, source[place]),
+                             target.empty() ? "" : Shown(table, place, target[place])});
+    }
+  }
+  outcome->shown.push_back(std::move(shown));
+  return {};
+}
+
+}  // namespace crossfade::verify
