@@ -331,7 +331,7 @@ Status PgTarget::ClearTable(const Route& route) {
     statements.emplace_back("SET LOCAL session_replication_role = replica");
   }
   statements.push_back(fmt::format("DELETE FROM {}{}", table, condition));
-  const Status done = connection->Transact(fence, statements);
+  Status done = connection->Transact(fence, statements);
   if (!done && done.error().server_code == "42501" && !keys.empty()) {
     return Fail(NoRightToSwitchOff(table, keys[0][0].value_or("")));
   }
