@@ -71,7 +71,7 @@ mutant("H7", "a chunked copy goes into the shared tables at once", "second_tenan
 mutant("H7", "that the staged rows have moved is noted after they have", "staged_rows_move_once",
        ("apply/postgres/staging.cc",
         "  statements.push_back(\n      fmt::format(\"UPDATE crossfade.migration SET facts = facts || 'moved'::text WHERE name = {}\", migration));\n", ""),
-       ("apply/postgres/staging.cc", "  const Status done = connection->Transact(options.fence, statements);",
+       ("apply/postgres/staging.cc", "  Status done = connection->Transact(options.fence, statements);",
         "  Status done = connection->Transact(options.fence, statements);\n  if (done) {\n    done = connection->Transact(options.fence, {fmt::format("
         "\"UPDATE crossfade.migration SET facts = facts || 'moved'::text WHERE name = {}\", migration)});\n  }"))
 
@@ -144,7 +144,7 @@ mutant("H19", "a schema change is passed over", "columns_change_places",
 mutant("H20", "apply does not compare the epoch", "stopped_process_comes_back_after_it_was_replaced",
        ("apply/postgres/session.cc", "FROM crossfade.migration WHERE name = $1 AND epoch = $2 FOR SHARE) AS m\"", "FROM crossfade.migration WHERE name = $1 FOR SHARE) AS m\""))
 mutant("H20", "progress is read without its row's lock", "commits_are_cut",
-       ("apply/postgres/control.cc", "                                     \" ORDER BY worker FOR UPDATE\",", "                                     \" ORDER BY worker\","))
+       ("apply/postgres/control.cc", "ReadProgress(connection, fence.migration, lock)", "ReadProgress(connection, fence.migration, *lock == 'F' ? \"\" : lock)"))
 
 mutant("H22", "only GTIDs are compared, neither the place in the log nor when its file was begun", "source_used_a_position_again",
        ("capture/mysql/mysql_source.cc", "    CROSSFADE_TRY(CheckPlace(server, from));\n",
