@@ -1,6 +1,7 @@
 #include "verify/range_compare.h"
 
 #include <algorithm>
+#include <atomic>
 #include <map>
 #include <optional>
 #include <thread>
@@ -15,24 +16,25 @@ constexpr uint32_t kBuckets = 1024;
 // Runs both reads at once. When one fails the other is ended as well; the first failure is the result.
 Status ReadBoth(const ComparedTable& table, const ChunkRange& range, const Sides& sides, snapshot::CopyLimits* pressure,
                 const std::stop_token& stop, const RowSink& of_source, const RowSink& of_target) {
+  std::atomic<bool> failed{false};
+  std::stop_source halt;
+  const std::stop_callback forward(stop, [&halt] { halt.request_stop(); });
   Status source;
-  std::stop_source failed;
-  const std::stop_callback forward(stop, [&] { failed.request_stop(); });
+  bool source_first = false;
   std::jthread reading([&] {
-    source = ReadSource(table, range, sides.source.get(), pressure, failed.get_token(), of_source);
-    if (!source) {
+    source = ReadSource(table, range, sides.source.get(), pressure, halt.get_token(), of_source);
+    if (!source && !failed.exchange(true)) {
+      source_first = true;
       sides.target->Cancel();
     }
   });
   const Status target = ReadTarget(table, range, sides.target.get(), of_target);
-  if (!target) {
-    failed.request_stop();
+  if (!target && !failed.exchange(true)) {
+    halt.request_stop();
     sides.source->Interrupt();
   }
   reading.join();
-  const bool target_was_cancelled = !source && source.error().code != "CF1801";
-  CROSSFADE_TRY(target_was_cancelled ? source : target);
-  return source;
+  return source_first || target ? source : target;
 }
 
 struct DigestHash {
@@ -78,27 +80,38 @@ class NotedRows {
   uint64_t bytes_ = 0;
 };
 
-tl::unexpected<Error> TooMany() { return MakeError(ErrorClass::kTransient, "CF1802", "verify", "too many rows"); }
+tl::unexpected<Error> TooLarge(const ComparedTable& table, uint64_t max_bytes) {
+  auto failed = MakeError(ErrorClass::kConfig, "CF1802", "verify",
+                          "table {}: the keys of a 1024th of its rows take more than the {} MiB that comparing may use",
+                          table.route().source.name, max_bytes >> 20);
+  failed.value().object = table.route().source.name;
+  failed.value().found = "too many rows in one range";
+  failed.value().fix = "compare when less is written to the table, or leave it out (tables.exclude)";
+  return failed;
+}
 
-// The rows in `buckets`, one by one. False if they do not fit.
+// The rows in `buckets`, one by one. False if they take too much memory; nothing is said of them then.
 Result<bool> CompareBuckets(const ComparedTable& table, const ChunkRange& range, const Sides& sides,
                             snapshot::CopyLimits* pressure, const RangeLimits& limits, const std::stop_token& stop,
-                            const std::vector<bool>& buckets, RangeResult* result) {
+                            const std::vector<uint32_t>& buckets, RangeResult* result) {
+  std::vector<bool> wanted(kBuckets);
+  for (const uint32_t bucket : buckets) {
+    wanted[bucket] = true;
+  }
   NotedRows source;
   NotedRows target;
   const auto note = [&](NotedRows* side) {
     return [&, side](const Digest& key, const Digest& row, std::string_view key_fields, apply::Fields) -> Status {
-      if (buckets[key.low % kBuckets]) {
+      if (wanted[key.low % kBuckets] && side->bytes() <= limits.max_bytes) {
         side->Add(key, row, key_fields);
       }
-      return side->bytes() > limits.max_bytes ? Status(TooMany()) : Status{};
+      return {};
     };
   };
-  const Status read = ReadBoth(table, range, sides, pressure, stop, note(&source), note(&target));
-  if (!read && read.error().code == "CF1802") {
+  CROSSFADE_TRY(ReadBoth(table, range, sides, pressure, stop, note(&source), note(&target)));
+  if (std::max(source.bytes(), target.bytes()) > limits.max_bytes) {
     return false;
   }
-  CROSSFADE_TRY(read);
   const auto take = [&](const std::string& key) {
     if (result->candidates.size() < limits.max_candidates) {
       result->candidates.push_back(key);
@@ -150,16 +163,20 @@ Result<RangeResult> CompareRange(const ComparedTable& table, const ChunkRange& r
   if (unequal.empty()) {
     return result;
   }
-  for (const std::vector<uint32_t>& share : Shares(unequal, source, target, limits.max_bytes / 2)) {
-    std::vector<bool> buckets(kBuckets);
-    for (const uint32_t bucket : share) {
-      buckets[bucket] = true;
+  std::vector<std::vector<uint32_t>> shares = Shares(unequal, source, target, limits.max_bytes);
+  while (!shares.empty()) {
+    const std::vector<uint32_t> share = std::move(shares.back());
+    shares.pop_back();
+    CROSSFADE_ASSIGN(const bool fitted, CompareBuckets(table, range, sides, pressure, limits, stop, share, &result));
+    if (fitted) {
+      continue;
     }
-    CROSSFADE_ASSIGN(const bool fitted, CompareBuckets(table, range, sides, pressure, limits, stop, buckets, &result));
-    if (!fitted) {
-      return MakeError(ErrorClass::kConfig, "CF1803", "verify",
-                       "table {}: keys too large for the memory that comparing may take", table.route().source.name);
+    if (share.size() == 1) {
+      return TooLarge(table, limits.max_bytes);
     }
+    const auto middle = share.begin() + static_cast<ptrdiff_t>(share.size() / 2);
+    shares.emplace_back(share.begin(), middle);
+    shares.emplace_back(middle, share.end());
   }
   return result;
 }

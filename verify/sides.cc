@@ -1,6 +1,7 @@
 #include "verify/sides.h"
 
 #include <algorithm>
+#include <utility>
 
 namespace crossfade::verify {
 
@@ -26,18 +27,22 @@ Status ReadSource(const ComparedTable& table, const ChunkRange& range, snapshot:
                   snapshot::CopyLimits* limits, const std::stop_token& stop, const RowSink& sink) {
   std::string fields;
   std::string key;
-  uint64_t admitted = 0;
-  return source->Read(table.route().source, range, [&](std::span<const Value> row) -> Status {
-    if (++admitted >= limits->step()) {
-      if (!limits->Admit(admitted, stop)) {
-        return MakeError(ErrorClass::kTransient, "CF1801", "verify", "stopped");
-      }
-      admitted = 0;
+  uint64_t pending = 0;  // read, and not yet counted
+  const auto admit = [&]() -> Status {
+    if (!limits->Admit(std::exchange(pending, 0), stop)) {
+      return MakeError(ErrorClass::kTransient, "CF1801", "verify", "stopped");
+    }
+    return {};
+  };
+  CROSSFADE_TRY(source->Read(table.route().source, range, [&](std::span<const Value> row) -> Status {
+    if (++pending >= limits->step()) {
+      CROSSFADE_TRY(admit());
     }
     CROSSFADE_TRY(table.form().FieldsOf(row, &fields));
     table.KeyOf(fields, &key);
     return sink(DigestOf(key), DigestOf(fields), key, fields);
-  });
+  }));
+  return admit();
 }
 
 Status ReadTarget(const ComparedTable& table, const ChunkRange& range, apply::RowReader* target, const RowSink& sink) {

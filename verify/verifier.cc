@@ -96,13 +96,11 @@ Result<Outcome> Verifier::Run(const std::stop_token& stop) {
     outcome_.tables.emplace_back().table = planned.table;
   }
   outcome_.began_us = WallMicros();
-  CROSSFADE_ASSIGN(const apply::Progress before, first.target->BeginState());
-  outcome_.from = before.position;
-  first.target->EndState();
+  CROSSFADE_ASSIGN(outcome_.from, Applied(first));
   {
-    std::vector<std::jthread> workers;
     std::stop_source halt;
     const std::stop_callback forward(stop, [&halt] { halt.request_stop(); });
+    std::vector<std::jthread> workers;  // joined before the others go
     for (uint32_t i = 0; i < options_.readers; ++i) {
       workers.emplace_back([this, token = halt.get_token(), &halt] {
         Work(token);
@@ -116,16 +114,19 @@ Result<Outcome> Verifier::Run(const std::stop_token& stop) {
   if (failed_) {
     return Fail(std::move(*failed_));
   }
-  CROSSFADE_ASSIGN(outcome_.upto, Applied());
+  CROSSFADE_ASSIGN(const Sides last, open_());
+  CROSSFADE_ASSIGN(outcome_.upto, Applied(last));
   outcome_.ended_us = WallMicros();
   return std::move(outcome_);
 }
 
-Result<Position> Verifier::Applied() {
-  CROSSFADE_ASSIGN(const Sides sides, open_());
+// The journal's end, where all of it is applied: it may be behind the last transaction, and is known before the first.
+Result<Position> Verifier::Applied(const Sides& sides) {
   CROSSFADE_ASSIGN(const apply::Progress progress, sides.target->BeginState());
   sides.target->EndState();
-  return progress.position;
+  CROSSFADE_TRY(journal_->Refresh());
+  const state::Tail tail = journal_->tail();
+  return tail.seq == progress.low ? tail.position : progress.position;
 }
 
 std::optional<Verifier::Piece> Verifier::Next() {

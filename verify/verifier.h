@@ -100,7 +100,7 @@ class Verifier {
   Status CompareWithRetry(const Piece& piece, Sides* sides, const std::stop_token& stop);
   Status Compare(const Piece& piece, const Sides& sides, const std::stop_token& stop);
   Status Show(const ComparedTable& table, const Difference& difference, TableOutcome* outcome) const;
-  Result<Position> Applied();
+  Result<Position> Applied(const Sides& sides);
   void Stick(const Error& error);
 
   const snapshot::CopyPlan* plan_;

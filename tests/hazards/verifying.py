@@ -1,8 +1,15 @@
 """What crossfade verify must find, and must not."""
 
+import fcntl
 import json
+import os
+import shutil
+import signal
+import subprocess
 import threading
+import time
 
+import migration
 from stage import expect, hazard
 
 
@@ -24,6 +31,8 @@ INSERT INTO everything SELECT seq, seq * 1.5, seq / 3, seq / 7, CONCAT('name ', 
   FROM seq_1_to_2000;
 """
 
+
+FILLED = EVERYTHING.replace("seq_1_to_2000", "(WITH RECURSIVE s(seq) AS (SELECT 1 UNION ALL SELECT seq + 1 FROM s WHERE seq < 2000) SELECT seq FROM s) n")
 
 # What is done to the target behind our back, the row it is done to, and the column that must be named.
 PLANTED = [
@@ -58,7 +67,7 @@ PLANTED = [
 @hazard("verify")
 def each_planted_difference_is_named(scene):
     """While applications write. Nothing else may be named, and an equal migration must be called equal."""
-    scene.schema(EVERYTHING.replace("seq_1_to_2000", "(WITH RECURSIVE s(seq) AS (SELECT 1 UNION ALL SELECT seq + 1 FROM s WHERE seq < 2000) SELECT seq FROM s) n"))
+    scene.schema(FILLED)
     scene.schema("CREATE TABLE words (word VARCHAR(30) COLLATE utf8mb4_bin PRIMARY KEY, v INT);"
                  "INSERT INTO words SELECT CONCAT('word ', id), 0 FROM everything; INSERT INTO words VALUES ('', 0), ('ünï''\\\\', 0);"
                  "CREATE TABLE twice (a INT, b VARCHAR(10)); INSERT INTO twice VALUES (1, 'x'), (1, 'x'), (2, NULL), (2, NULL), (3, 'y');"
@@ -117,3 +126,112 @@ class Writer:
         self.ending.set()
         self.thread.join()
         expect(self.error is None, "the writer failed: %s" % self.error)
+
+
+def begin_verify(move, **settings):
+    """Beside us: the process."""
+    move.settings.update({key.replace("__", "."): value for key, value in settings.items()})
+    move.write()
+    return subprocess.Popen([migration.program(), "verify", move.config, "--json"], stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                            env=move.environment, stdin=subprocess.DEVNULL, text=True)
+
+
+@hazard("verify", "check", engines=("mariadb",))
+def verify_says_what_it_cannot_compare(scene):
+    """Too early, twice at once, or beside the wrong journal: each is refused, and then mended as the text says."""
+    scene.schema("CREATE TABLE t (id INT PRIMARY KEY); INSERT INTO t VALUES (1), (2), (3)")
+    move = scene.migration(tenant="first")
+
+    def refused(code, status):
+        got, out, err = move.command("verify")
+        expect(got == status and code in err and "fix:" in err, "status %d instead of %d with %s\n%s%s" % (got, status, code, out, err))
+
+    refused("CF1781", 3)  # no state directory
+    os.makedirs(move.state_directory, mode=0o700)
+    refused("CF1307", 3)  # no journal in it
+    shutil.rmtree(move.state_directory)
+    move.start(failpoints="chunk.commit.after=crash")
+    move.wait()
+    refused("CF1782", 4)  # the copy is not complete
+    move.start()
+    move.wait_phase("following")
+    with open(os.path.join(move.state_directory, "verify.lock"), "a") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        refused("CF1780", 4)
+    right = scene.on_target("SELECT journal_id FROM crossfade.migration").strip()
+    scene.on_target("UPDATE crossfade.migration SET journal_id = 'another'")
+    refused("CF1783", 4)
+    scene.on_target("UPDATE crossfade.migration SET journal_id = '%s'" % right)
+    verdict(move, 0)
+    left = [name for name in os.listdir(move.state_directory) if name.startswith("verify") and name != "verify.lock"]
+    expect(not left, "left behind: %s" % left)
+
+
+@hazard("verify")
+def verify_survives_what_happens_to_it(scene):
+    """Stopped, killed, and its connections lost on both sides: it harms nothing, and what is asked again says the truth."""
+    scene.own_target()
+    scene.schema(FILLED)
+    move = scene.migration(tenant="first", verify__chunk_rows=200)
+    move.start()
+    move.wait_phase("following")
+    slow = begin_verify(move, verify__max_rows_per_second=1000)
+    time.sleep(0.7)
+    slow.send_signal(signal.SIGTERM)
+    out, err = slow.communicate(timeout=10)
+    expect(slow.returncode == 2 and "CF1801" in err, "SIGTERM: status %d\n%s%s" % (slow.returncode, out, err))
+    slow = begin_verify(move)
+    time.sleep(0.7)
+    slow.kill()
+    slow.communicate()
+    slow = begin_verify(move)
+    time.sleep(0.7)
+    scene.target.restart()
+    administrator = scene.source.connect(autocommit=True).cursor()
+    administrator.execute("SELECT id FROM information_schema.processlist WHERE user = 'crossfade' AND command <> 'Binlog Dump'")
+    for (thread,) in administrator.fetchall():
+        try:
+            administrator.execute("KILL %d" % thread)
+        except Exception:
+            pass  # ended by itself
+    out, err = slow.communicate(timeout=60)
+    expect(slow.returncode == 0 and json.loads(out)["tables"][0]["source_rows"] == 2000, "connections lost: status %d\n%s%s" % (slow.returncode, out, err))
+    move.settings["verify.max_rows_per_second"] = 0
+    move.write()
+    scene.on_target("UPDATE everything SET note = 'planted' WHERE id = 1234")
+    answer = verdict(move, 1)
+    expect([d["key"] for d in answer["tables"][0]["differences"]] == ["id=1234"], json.dumps(answer))
+    scene.on_target("DELETE FROM everything WHERE id > 1000")
+    answer = verdict(move, 1)["tables"][0]
+    expect((answer["missing"], answer["different"], answer["extra"]) == (1000, 0, 0), json.dumps(answer)[:2000])
+
+
+@hazard("verify", engines=("mariadb",), quick=False)
+def a_stopped_migration_is_compared_as_far_as_it_can_be(scene):
+    """What the source holds beyond the journal is undecided, and never called a difference."""
+    scene.schema("CREATE TABLE t (id INT PRIMARY KEY, v INT); INSERT INTO t VALUES (1, 0), (2, 0), (3, 0)")
+    move = scene.migration(tenant="first")
+    move.run_until_caught_up()
+    scene.source.client("UPDATE t SET v = 1 WHERE id = 2", scene.database)
+    answer = verdict(move, 2)["tables"][0]
+    expect(answer["undecided_keys"] == ["id=2"] and "crossfade run" in answer["why_undecided"], json.dumps(answer))
+    move.run_until_caught_up()
+    verdict(move, 0)
+
+
+@hazard("verify", engines=("mariadb",))
+def a_wrong_cascade_is_found(scene):
+    """The children of a parent that is deleted all the time are changed by the servers themselves, and not in the log."""
+    scene.schema("CREATE TABLE parent (id INT PRIMARY KEY);"
+                 "CREATE TABLE child (id INT PRIMARY KEY, parent INT, FOREIGN KEY (parent) REFERENCES parent (id) ON DELETE SET NULL);"
+                 "INSERT INTO parent VALUES (1), (2), (3); INSERT INTO child VALUES (1, 1), (2, 2), (3, 3), (4, NULL)")
+    move = scene.migration(tenant="first")
+    move.start()
+    move.wait_phase("following")
+    scene.source.client("DELETE FROM parent WHERE id = 2", scene.database)
+    move.wait_applied()
+    verdict(move, 0)
+    scene.on_target("UPDATE child SET parent = 3 WHERE id = 2")
+    answer = verdict(move, 1)
+    found = [(table["table"], d["key"], d["columns"]) for table in answer["tables"] for d in table["differences"]]
+    expect(found == [("child", "id=2", [{"column": "parent", "source": "NULL", "target": "3"}])], str(found))

@@ -22,6 +22,7 @@ class ForgetfulJournal final : public state::Journal {
   }
   bool initialized() const override { return journal_->initialized(); }
   state::Tail tail() const override { return journal_->tail(); }
+  Status Refresh() override { return journal_->Refresh(); }
   state::JournalWriter& writer() override { return journal_->writer(); }
   Result<std::unique_ptr<state::JournalReader>> Read(Seq after) override {
     return journal_->Read(reads_++ == 0 ? after : journal_->tail().seq);

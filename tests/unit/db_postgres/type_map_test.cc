@@ -491,5 +491,34 @@ TEST_F(TypeMapServerTest, TooLongStops) {
   EXPECT_EQ(loaded.error().server_code, "22001");
 }
 
+TEST(DecodeFieldTest, RefusesWhatIsNotOfItsType) {
+  std::string storage;
+  const auto code = [&](const Column& column, std::string_view bytes) {
+    const auto value = DecodeField(*MapType(column, {}), column, bytes, &storage);
+    return value ? "" : value.error().code;
+  };
+  using namespace std::string_view_literals;
+  EXPECT_EQ(code(IntColumn(32, false), "\0\0\1"sv), "CF1413");
+  EXPECT_EQ(code(DecimalColumn(10, 2), "\0\2\0\0\0\0\0\2\0\1"sv), "CF1413");
+  EXPECT_EQ(code(LengthColumn(ColumnType::kBit, 8), "\0\0\0\xff\1"sv), "CF1413");
+  EXPECT_EQ(code(Of(ColumnType::kUuid), "short"), "CF1413");
+  EXPECT_EQ(code(Of(ColumnType::kInet4), "\2\x20"sv), "CF1413");
+  EXPECT_EQ(code(FractionColumn(ColumnType::kTime, 0), "12345678"), "CF1413");
+}
+
+TEST(DecodeFieldTest, RefusesWhatTheSourceCannotHold) {
+  std::string storage;
+  const auto code = [&](const Column& column, std::string_view bytes) {
+    const auto value = DecodeField(*MapType(column, {}), column, bytes, &storage);
+    return value ? "" : value.error().code;
+  };
+  using namespace std::string_view_literals;
+  EXPECT_EQ(code(DecimalColumn(10, 2), "\0\0\0\0\xc0\0\0\0"sv), "CF1414");                                // NaN
+  EXPECT_EQ(code(IntColumn(64, true), "\0\1\0\0\x40\0\0\0\0\5"sv), "CF1414");                             // -5
+  EXPECT_EQ(code(Of(ColumnType::kDate), "\x7f\xff\xff\xff"sv), "CF1414");                                 // infinity
+  EXPECT_EQ(code(FractionColumn(ColumnType::kTime, 0), "\0\0\0\0\0\0\0\1\0\0\0\1\0\0\0\0"sv), "CF1414");  // a day
+  EXPECT_EQ(code(Of(ColumnType::kInet4), "\2\x18\0\4\x7f\0\0\0"sv), "CF1414");                            // a network
+}
+
 }  // namespace
 }  // namespace crossfade::postgres
