@@ -46,7 +46,6 @@ class Rechecker {
         journal_(journal),
         order_(order),
         pressure_(pressure),
-        options_(options),
         stop_(stop),
         give_up_(After(options.patience)) {}
 
@@ -165,7 +164,6 @@ class Rechecker {
   state::Journal* journal_;
   const PositionOrder& order_;
   snapshot::CopyLimits* pressure_;
-  const RecheckOptions& options_;
   const std::stop_token& stop_;
   const Deadline give_up_;
 };

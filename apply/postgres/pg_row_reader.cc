@@ -1,5 +1,6 @@
 #include "apply/postgres/pg_row_reader.h"
 
+#include <algorithm>
 #include <map>
 #include <utility>
 
@@ -48,6 +49,28 @@ void AppendNormalized(const FormColumn& column, std::string_view bytes, std::str
     return;
   }
   AppendField(bytes, out);
+}
+
+uint16_t WordAt(std::string_view bytes, size_t at) {
+  return static_cast<uint16_t>(static_cast<uint8_t>(bytes[at]) << 8 | static_cast<uint8_t>(bytes[at + 1]));
+}
+
+// A normalized numeric with a display scale again: at least the source's, and as much as its digits need. The server
+// would cut it otherwise.
+std::string WithScale(std::string_view bytes, uint16_t wanted) {
+  constexpr size_t kHead = kScaleAt + 2;
+  const int groups = WordAt(bytes, 0);
+  int needed = (groups - 1 - static_cast<int16_t>(WordAt(bytes, 2))) * 4;  // digits behind the point
+  if (groups > 0 && bytes.size() == kHead + static_cast<size_t>(groups) * 2) {
+    for (int last = WordAt(bytes, bytes.size() - 2); last > 0 && last % 10 == 0; last /= 10) {
+      --needed;
+    }
+  }
+  const auto scale = static_cast<uint16_t>(std::max<int>(wanted, needed));
+  std::string out(bytes);
+  out[kScaleAt] = static_cast<char>(scale >> 8);
+  out[kScaleAt + 1] = static_cast<char>(scale);
+  return out;
 }
 
 class PgRowForm final : public RowForm {
@@ -138,20 +161,6 @@ class PgRowForm final : public RowForm {
     }
   }
 
-  // At least the source's, and as much as the digits need.
-  static std::string WithScale(std::string_view bytes, uint16_t wanted) {
-    std::string out(bytes);
-    const auto word = [&](size_t at) {
-      return static_cast<uint16_t>(static_cast<uint8_t>(bytes[at]) << 8 | static_cast<uint8_t>(bytes[at + 1]));
-    };
-    const int behind = static_cast<int>(word(0)) - static_cast<int>(static_cast<int16_t>(word(2))) - 1;
-    const auto scale = static_cast<uint16_t>(std::max<int>(wanted, std::max(behind, 0) * 4));
-    const uint16_t used = behind * 4 > wanted ? scale : wanted;
-    out[kScaleAt] = static_cast<char>(used >> 8);
-    out[kScaleAt + 1] = static_cast<char>(used);
-    return out;
-  }
-
   const Route& route_;
   const postgres::TypePolicy policy_;
   std::vector<FormColumn> columns_;
@@ -159,7 +168,7 @@ class PgRowForm final : public RowForm {
 };
 
 // One array parameter for each key column, whose elements are fields as they are.
-std::string ArrayOf(const PgType& type, const std::vector<std::string_view>& elements) {
+std::string ArrayOf(const PgType& type, const std::vector<std::string>& elements) {
   std::string out;
   ByteWriter writer(&out);
   writer.BigEndianU32(elements.empty() ? 0 : 1);
@@ -170,7 +179,7 @@ std::string ArrayOf(const PgType& type, const std::vector<std::string_view>& ele
   }
   writer.BigEndianU32(static_cast<uint32_t>(elements.size()));
   writer.BigEndianU32(1);
-  for (const std::string_view element : elements) {
+  for (const std::string& element : elements) {
     AppendField(element, &out);
   }
   return out;
@@ -219,26 +228,26 @@ class PgRowReader final : public RowReader {
 
   Status ReadKeys(const Route& route, std::span<const std::string> keys, const FieldsSink& sink) override {
     CROSSFADE_ASSIGN(const PgRowForm* form, KnownForm(route));
-    std::vector<const PgType*> types;
+    std::vector<const FormColumn*> columns;
     std::string arrays;
     std::string names;
     std::string condition = TenantCondition(route);
     for (const uint32_t column : route.key) {
       for (const FormColumn& known : form->columns()) {
         if (known.source == column) {
-          types.push_back(&known.type);
+          columns.push_back(&known);
         }
       }
-      const size_t n = types.size();
-      arrays += fmt::format("{}${}::{}", n > 1 ? ", " : "", n, types.back()->array_sql);
+      const size_t n = columns.size();
+      arrays += fmt::format("{}${}::{}", n > 1 ? ", " : "", n, columns.back()->type.array_sql);
       names += fmt::format("{}k{}", n > 1 ? ", " : "", n);
       condition += fmt::format(" AND t.{} = k.k{}", Connection::Identifier(route.source.columns[column].name), n);
     }
     std::vector<std::string> parameters;
-    CROSSFADE_TRY(ArraysOf(types, keys, &parameters));
+    CROSSFADE_TRY(ArraysOf(route, columns, keys, &parameters));
     std::vector<postgres::Parameter> bound;
-    for (size_t i = 0; i < types.size(); ++i) {
-      bound.push_back({types[i]->array_oid, parameters[i]});
+    for (size_t i = 0; i < columns.size(); ++i) {
+      bound.push_back({columns[i]->type.array_oid, parameters[i]});
     }
     const std::string sql = fmt::format("{} JOIN unnest({}) AS k({}) ON {}", SelectOf(route), arrays, names, condition);
     std::string scratch;
@@ -273,22 +282,24 @@ class PgRowReader final : public RowReader {
                        connection_->Literal(options_.tenancy.value), TenantPgType(options_.tenancy).sql);
   }
 
-  static Status ArraysOf(const std::vector<const PgType*>& types, std::span<const std::string> keys,
-                         std::vector<std::string>* parameters) {
-    std::vector<std::vector<std::string_view>> elements(types.size());
+  static Status ArraysOf(const Route& route, const std::vector<const FormColumn*>& columns,
+                         std::span<const std::string> keys, std::vector<std::string>* parameters) {
+    std::vector<std::vector<std::string>> elements(columns.size());
     std::vector<std::string_view> parts;
     for (const std::string& key : keys) {
       SplitFields(key, &parts);
-      if (parts.size() != types.size()) {
+      if (parts.size() != columns.size()) {
         return MakeError(ErrorClass::kCorrupt, "CF1568", kComponent, "a key of {} parts, {} expected", parts.size(),
-                         types.size());
+                         columns.size());
       }
       for (size_t i = 0; i < parts.size(); ++i) {
-        elements[i].push_back(parts[i]);
+        const bool scaled = columns[i]->type.encoding == Encoding::kNumeric && parts[i].size() >= kScaleAt + 2;
+        elements[i].push_back(scaled ? WithScale(parts[i], route.source.columns[columns[i]->source].scale)
+                                     : std::string(parts[i]));
       }
     }
-    for (size_t i = 0; i < types.size(); ++i) {
-      parameters->push_back(ArrayOf(*types[i], elements[i]));
+    for (size_t i = 0; i < columns.size(); ++i) {
+      parameters->push_back(ArrayOf(columns[i]->type, elements[i]));
     }
     return {};
   }

@@ -148,19 +148,24 @@ std::string SelectRows(const TableSchema& table, const ChunkRange& range) {
 
 std::string SelectKeys(const TableSchema& table, std::span<const uint32_t> columns,
                        std::span<const std::vector<Value>> keys, const QuoteText& quote) {
-  std::string names;
-  for (const uint32_t column : columns) {
-    names += (names.empty() ? "" : ",") + Connection::Identifier(table.columns[column].name);
-  }
-  std::string tuples;
-  for (const std::vector<Value>& key : keys) {
-    tuples += tuples.empty() ? "(" : ",(";
-    for (size_t i = 0; i < key.size(); ++i) {
-      tuples += (i == 0 ? "" : ",") + ValueLiteral(key[i], quote);
+  std::string condition;
+  if (columns.size() == 1) {
+    for (const std::vector<Value>& key : keys) {
+      condition += (condition.empty() ? "" : ",") + ValueLiteral(key[0], quote);
     }
-    tuples += ")";
+    return SelectAll(table) +
+           fmt::format(" WHERE {} IN ({})", Connection::Identifier(table.columns[columns[0]].name), condition);
   }
-  return SelectAll(table) + fmt::format(" WHERE ({}) IN ({})", names, tuples);
+  // MariaDB looks through the whole table for a list of tuples.
+  for (const std::vector<Value>& key : keys) {
+    std::string parts;
+    for (size_t i = 0; i < key.size(); ++i) {
+      parts += fmt::format("{}{} = {}", i == 0 ? "" : " AND ", Connection::Identifier(table.columns[columns[i]].name),
+                           ValueLiteral(key[i], quote));
+    }
+    condition += fmt::format("{}({})", condition.empty() ? "" : " OR ", parts);
+  }
+  return SelectAll(table) + " WHERE " + condition;
 }
 
 std::string SelectKeyEnd(const TableSchema& table, KeyEnd end) {

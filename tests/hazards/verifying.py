@@ -58,6 +58,7 @@ PLANTED = [
     ("UPDATE everything SET tenant_id = 'other' WHERE id = 20", "20", None),
     ("DELETE FROM twice WHERE ctid = (SELECT min(ctid) FROM twice)", None, None),
     ("INSERT INTO twice VALUES ('first', 7, 'never')", None, None),
+    ("UPDATE priced SET v = 1 WHERE price = 2.500", "price=2.500, at=2020-01-02 00:00:03.000000", "v"),
     ("UPDATE words SET v = 1 WHERE word = 'word 5'", "word 5", "v"),
     ("DELETE FROM words WHERE word = 'word 6'", "word 6", None),
     ("UPDATE words SET word = 'Word 7' WHERE word = 'word 7'", "Word 7", None),
@@ -71,6 +72,8 @@ def each_planted_difference_is_named(scene):
     scene.schema("CREATE TABLE words (word VARCHAR(30) COLLATE utf8mb4_bin PRIMARY KEY, v INT);"
                  "INSERT INTO words SELECT CONCAT('word ', id), 0 FROM everything; INSERT INTO words VALUES ('', 0), ('ünï''\\\\', 0);"
                  "CREATE TABLE twice (a INT, b VARCHAR(10)); INSERT INTO twice VALUES (1, 'x'), (1, 'x'), (2, NULL), (2, NULL), (3, 'y');"
+                 "CREATE TABLE priced (price DECIMAL(10,3), at DATETIME, v INT, PRIMARY KEY (price, at));"
+                 "INSERT INTO priced VALUES (2.5, '2020-01-02 00:00:03', 0), (2, '2020-01-02 00:00:03', 0), (-0.25, '2020-01-02 00:00:03', 0);"
                  "CREATE TABLE hot (id INT PRIMARY KEY, n INT); INSERT INTO hot VALUES (1, 0), (2, 0), (3, 0)")
     move = scene.migration(tenant="first", types__text_keys="exact")
     move.start()
@@ -91,7 +94,7 @@ def each_planted_difference_is_named(scene):
             if key:
                 name = "word=" if " words " in statement else "id="
                 kind = (column,) if column else "extra" if key in ("100000", "Word 7") else "missing"
-                wanted.add((name + key if name == "id=" else "word='%s'" % key, kind))
+                wanted.add((key if "=" in key else name + key if name == "id=" else "word='%s'" % key, kind))
         wanted |= {("id=100001", "extra"), ("word='word 7'", "missing"), ("a=1, b='x'", "missing"), ("a=7, b='never'", "extra")}
         expect(found == wanted, "not found: %s\nfound without cause: %s\n%s" % (sorted(wanted - found), sorted(found - wanted), answer["undecided"]))
     finally:
@@ -115,6 +118,7 @@ class Writer:
                 number += 1
                 cursor.execute("UPDATE hot SET n = n + 1 WHERE id = %s", (number % 3 + 1,))
                 cursor.execute("UPDATE everything SET name = CONCAT('changed ', %s) WHERE id = %s", (number, 100 + number * 7 % 1800))
+                cursor.execute("UPDATE priced SET v = v + 1 WHERE price <> 2.5")
                 cursor.execute("INSERT INTO twice VALUES (%s, 'z')", (number % 50 + 10,))
                 cursor.execute("DELETE FROM twice WHERE a >= 10 AND b = 'z' LIMIT 1")
                 cursor.execute("INSERT INTO words VALUES (%s, 1)", ("new %d" % number,))

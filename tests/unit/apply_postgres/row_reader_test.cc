@@ -89,6 +89,32 @@ TEST_F(RowReaderTest, RangesAndKeysFindThisTenantsRowsOnly) {
   EXPECT_EQ(reader_->ReadKeys(route(), {&two_parts, 1}, [](Fields) { return Status{}; }).error().code, "CF1568");
 }
 
+// The server cuts a number to the scale that it comes with.
+TEST_F(RowReaderTest, AKeyWithDigitsBehindThePointFindsItsRow) {
+  Column amount = IntColumn("amount", false);
+  amount.type = ColumnType::kDecimal;
+  amount.precision = 10;
+  amount.scale = 3;
+  MakeTables({MakeTable("d", {amount, IntColumn("v")}, {"amount"})});
+  const Route& decimal = *routes_.Find("d");
+  Sql("DELETE FROM d; INSERT INTO d VALUES ('acme', 1.500, 7), ('acme', 1, 8), ('acme', 0.001, 9)");
+  const std::unique_ptr<RowForm> form = Get(reader_->FormOf(decimal));
+  for (const auto& [number, v] : {std::pair{"1.500", 7}, {"1.000", 8}, {"0.001", 9}}) {
+    const Cell row[] = {Cell::OfBytes(ValueKind::kDecimal, number), Cell::Int(v)};
+    std::string fields;
+    Check(form->FieldsOf(row, &fields));
+    std::string key;
+    const uint32_t place[] = {0};
+    SelectFields(fields, place, &key);
+    std::vector<std::string> found;
+    Check(reader_->ReadKeys(decimal, {&key, 1}, [&](Fields stored) -> Status {
+      found.emplace_back(stored);
+      return {};
+    }));
+    EXPECT_EQ(found, std::vector<std::string>{fields}) << number;
+  }
+}
+
 TEST_F(RowReaderTest, FieldsBecomeValuesAgain) {
   const std::string fields = FieldsOf(7, "x", "-12.30", "[1]");
   std::vector<std::string_view> parts;

@@ -41,7 +41,12 @@ std::optional<postgres::ConnectionOptions> Server() {
   return options;
 }
 
-std::string SqlType(const Column& column) { return column.type == ColumnType::kInt ? "bigint" : "text"; }
+std::string SqlType(const Column& column) {
+  return column.type == ColumnType::kInt       ? "bigint"
+         : column.type == ColumnType::kDecimal ? fmt::format("numeric({},{})", column.precision, column.scale)
+         : column.type == ColumnType::kJson    ? "jsonb"
+                                               : "text";
+}
 
 std::string Names(const TableSchema& table, const std::vector<uint32_t>& columns) {
   std::string out = "tenant_id";
