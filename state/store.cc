@@ -239,6 +239,8 @@ Result<std::unique_ptr<Store>> Store::OpenForReading(const std::string& director
     return Fail(std::move(error));
   }
   CROSSFADE_TRY(CheckFamilies(directory));
+  std::error_code ignored;  // RocksDB says what is wrong
+  std::filesystem::create_directories(scratch, ignored);
   const std::shared_ptr<rocksdb::Cache> cache = rocksdb::NewLRUCache(memory_bytes);
   rocksdb::DBOptions options = DatabaseOptions(memory_bytes, cache);
   options.max_open_files = -1;  // the writer deletes files while we read them

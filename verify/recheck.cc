@@ -61,6 +61,7 @@ class Rechecker {
     CROSSFADE_ASSIGN(const snapshot::Reader::Window window, ReadSourceRows(*keys, passages, &source));
     CROSSFADE_ASSIGN(bool known, WaitForJournal(window.high));
     if (!known) {
+      decision->journal_stands = true;
       decision->why_undecided = "the journal did not reach what the source shows; is 'crossfade run' at work?";
     } else {
       CROSSFADE_ASSIGN(const Seq upto, journal_->PrefixWithin(window.high, order_));
@@ -179,7 +180,10 @@ Result<Decision> Recheck(const ComparedTable& table, const apply::RouteSet& rout
     const auto first = keys.begin() + static_cast<ptrdiff_t>(begin);
     std::vector<std::string> some(first, first + static_cast<ptrdiff_t>(std::min(at_once, keys.size() - begin)));
     Rechecker rechecker(table, routes, sides, journal, order, pressure, options, stop);
-    for (uint32_t attempt = 0; attempt < options.attempts && !some.empty() && !rechecker.TimeIsUp(); ++attempt) {
+    for (uint32_t attempt = 0; attempt < options.attempts && !some.empty(); ++attempt) {
+      if (decision.journal_stands) {
+        break;
+      }
       CROSSFADE_TRY(rechecker.Attempt(&some, &decision));
     }
     std::move(some.begin(), some.end(), std::back_inserter(decision.undecided));

@@ -40,6 +40,7 @@ struct Decision {
   std::vector<Difference> differences;
   std::vector<std::string> undecided;  // key fields
   std::string why_undecided;
+  bool journal_stands = false;  // it did not reach what the source showed; nothing was waited for again
 };
 
 struct RecheckOptions {

@@ -10,6 +10,7 @@ namespace {
 
 constexpr std::chrono::milliseconds kFirstPause{100};
 constexpr std::chrono::milliseconds kLongestPause{2000};
+constexpr std::chrono::milliseconds kShortPatience{500};
 
 bool CanBeMended(const Error& error) {
   return error.code != "CF1801" &&
@@ -194,8 +195,13 @@ Status Verifier::Compare(const Piece& piece, const Sides& sides, const std::stop
   const uint64_t rechecked = range.candidates.size();
   Decision decision;
   if (!range.candidates.empty()) {
+    RecheckOptions recheck = options_.recheck;
+    if (journal_stands_) {
+      recheck.patience = std::min(recheck.patience, kShortPatience);
+    }
     CROSSFADE_ASSIGN(decision, Recheck(table, *routes_, std::move(range.candidates), sides, journal_, *order_,
-                                       pressure_, options_.recheck, stop));
+                                       pressure_, recheck, stop));
+    journal_stands_ = journal_stands_ || decision.journal_stands;
   }
   TableOutcome part;
   for (const Difference& difference : decision.differences) {

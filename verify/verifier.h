@@ -111,6 +111,8 @@ class Verifier {
   const OpenSides open_;
   const VerifyOptions options_;
   std::vector<std::unique_ptr<ComparedTable>> tables_;
+  // Once the journal was waited for in vain it is not waited for that long again.
+  std::atomic<bool> journal_stands_{false};
   std::atomic<uint64_t> chunks_done_{0};
   std::atomic<uint64_t> rows_done_{0};
 

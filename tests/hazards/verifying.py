@@ -167,8 +167,13 @@ def verify_says_what_it_cannot_compare(scene):
     refused("CF1783", 4)
     scene.on_target("UPDATE crossfade.migration SET journal_id = '%s'" % right)
     verdict(move, 0)
-    left = [name for name in os.listdir(move.state_directory) if name.startswith("verify") and name != "verify.lock"]
-    expect(not left, "left behind: %s" % left)
+    code, out, err = move.command("journal", "--json")
+    expect(code == 0, "the journal of a running migration: status %d\n%s%s" % (code, out, err))
+    scene.source.client("INSERT INTO t VALUES (4)", scene.database)
+    move.wait_applied()
+    code, out, err = move.command("journal", "--decode")
+    expect(code == 0 and "4" in out, "the journal of a running migration: status %d\n%s%s" % (code, out, err))
+    expect("scratch" not in os.listdir(move.state_directory), "left behind: %s" % os.listdir(move.state_directory))
 
 
 @hazard("verify")

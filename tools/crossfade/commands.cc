@@ -16,6 +16,7 @@
 #include "state/journal_listing.h"
 #include "tools/crossfade/http.h"
 #include "tools/crossfade/pipeline.h"
+#include "tools/crossfade/scratch.h"
 #include "tools/crossfade/signal_stop.h"
 
 namespace crossfade::tools {
@@ -113,7 +114,8 @@ Status AbortMigration(const Config& config) {
   CROSSFADE_ASSIGN(const apply::RouteSet routes, apply::RouteSet::Make(catalog.tables, RulesOf(config)));
   CROSSFADE_TRY(target->Abort(routes));
   std::error_code error;
-  for (const char* part : {"journal", kDamagedJournal, "status.json", "status.json.next", "pause", "verify.lock"}) {
+  for (const char* part :
+       {"journal", kDamagedJournal, "status.json", "status.json.next", "pause", "verify.lock", kScratchFolder}) {
     std::filesystem::remove_all(std::filesystem::path(config.state_dir) / part, error);
   }
   return {};
@@ -299,7 +301,9 @@ int JournalCommand(const JournalCommandOptions& options) {
     return Report(Error{ErrorClass::kTransient, "CF1716", "journal", "this migration has no journal yet", "", directory,
                         "no such directory", "start it with 'crossfade run', or name in state_dir where it runs"});
   }
-  Result<std::unique_ptr<state::Journal>> journal = state::Journal::Open({.directory = directory});
+  const Scratch scratch(config->state_dir);
+  Result<std::unique_ptr<state::Journal>> journal =
+      state::Journal::OpenForReading({.directory = directory}, scratch.path());
   if (!journal) {
     return Report(journal.error());
   }

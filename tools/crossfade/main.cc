@@ -80,7 +80,7 @@ void AddCommands(CLI::App* app, Options* o) {
       ->add_flag("--yes", o->yes, "do not ask");
 
   CLI::App* journal =
-      AddCommand(app, "journal", "List the transactions in the journal of a migration that is not running.", o);
+      AddCommand(app, "journal", "List the transactions in the journal, also while 'run' is at work.", o);
   journal->add_option("--from", o->journal.from, "first Seq to list")->default_val(0);
   journal->add_option("--limit", o->journal.limit, "transactions to list at most")->default_val(100);
   journal->add_flag("--decode", o->journal.decode, "show every change");

@@ -4,7 +4,6 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <filesystem>
 #include <iostream>
 #include <map>
 #include <nlohmann/json.hpp>
@@ -13,6 +12,7 @@
 #include "state/journal.h"
 #include "tools/crossfade/commands.h"
 #include "tools/crossfade/pipeline.h"
+#include "tools/crossfade/scratch.h"
 #include "tools/crossfade/signal_stop.h"
 #include "tools/crossfade/source_engine.h"
 #include "verify/verifier.h"
@@ -22,7 +22,6 @@ namespace crossfade::tools {
 namespace {
 
 constexpr std::string_view kComponent = "verify";
-constexpr const char* kScratch = "verify.scratch";
 
 const char* NameOf(verify::DifferenceKind kind) {
   switch (kind) {
@@ -200,8 +199,9 @@ Result<verify::Outcome> Compare(const Config& config, std::stop_token stop) {
   state::JournalOptions options;
   options.directory = config.state_dir + "/journal";
   options.memory_bytes = std::min<uint64_t>(config.journal.memory_mib, 64) << 20;
-  const std::string scratch = config.state_dir + "/" + kScratch;
-  CROSSFADE_ASSIGN(const std::unique_ptr<state::Journal> journal, state::Journal::OpenForReading(options, scratch));
+  const Scratch scratch(config.state_dir);
+  CROSSFADE_ASSIGN(const std::unique_ptr<state::Journal> journal,
+                   state::Journal::OpenForReading(options, scratch.path()));
   CROSSFADE_ASSIGN(const std::vector<TableSchema> schemas, LoadSchemas(journal.get()));
   CROSSFADE_ASSIGN(const apply::RouteSet routes, apply::RouteSet::Make(schemas, RulesOf(config)));
   CROSSFADE_ASSIGN(const std::unique_ptr<SourceEngine> source, MakeSourceEngine(config));
@@ -247,8 +247,6 @@ int VerifyCommand(const VerifyCommandOptions& options) {
   const SignalStop signals;
   spdlog::set_level(spdlog::level::from_str(config->log.level));
   const Result<verify::Outcome> outcome = Compare(*config, signals.token());
-  std::error_code ignored;
-  std::filesystem::remove_all(config->state_dir + "/" + kScratch, ignored);
   if (!outcome) {
     return Report(outcome.error());
   }
