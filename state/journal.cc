@@ -165,7 +165,7 @@ Status RocksJournal::Trim() {
       upto = std::min(upto, applied);
     }
   }
-  if (options_.keep_seconds > 0 && upto > trimmed()) {
+  if (options_.keep_seconds > 0 && upto > trimmed() && !stats().over_budget) {
     CROSSFADE_ASSIGN(upto, OlderThan(upto, WallMicros() - static_cast<int64_t>(options_.keep_seconds) * 1'000'000));
   }
   if (upto <= trimmed()) {

@@ -22,7 +22,7 @@ struct JournalOptions {
   std::string directory;
   uint64_t part_bytes = 1 << 20;        // a larger transaction is written ahead in parts of this size
   uint64_t budget_bytes = 20ULL << 30;  // disk; see JournalStats::over_budget
-  uint64_t keep_seconds = 0;            // applied transactions are kept at least this long
+  uint64_t keep_seconds = 0;            // applied transactions are kept this long, as far as the budget allows
   uint64_t memory_bytes = 64 << 20;     // RocksDB's memtables and block cache together
 };
 
@@ -90,7 +90,7 @@ class Journal {
   // Everything above `applied` must be kept for `holder`. Durable. Pins never move back: a lower `applied` changes
   // nothing. Corrupt CF1305 if a new holder's rows have been trimmed, CF1306 if the journal ends before `applied`.
   virtual Status Pin(const std::string& holder, Seq applied) = 0;
-  // Drops what no pin holds and is older than keep_seconds, by range. Nothing as long as there is no pin.
+  // Drops what no pin holds and is older than keep_seconds, by range; over the budget whatever its age. Nothing as long as there is no pin.
   virtual Status Trim() = 0;
   virtual JournalStats stats() const = 0;
   // Reads every file; Corrupt CF1309 if one is damaged.

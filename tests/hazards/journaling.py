@@ -37,7 +37,7 @@ def journal_is_full_while_it_is_copied(scene):
         scene.sql(FILL)
     wait_until(lambda: "CF1741" in move.log_tail() or move.process.poll() is not None, "nobody says that the journal is full", 60)
     open_gate()
-    scene.expect_exit(move, 3, "raise the budget.*CF1741")
+    scene.expect_exit(move, 3, "CF1741.*raise journal.budget_mib")
     move.settings["journal.budget_mib"] = 1024
     move.write()
     move.start()

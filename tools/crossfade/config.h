@@ -68,7 +68,7 @@ struct Config {
 
   struct Journal {
     uint64_t budget_mib = 20'480;
-    uint64_t keep_s = 0;
+    uint64_t keep_s = 60;
     uint64_t memory_mib = 64;
   } journal;
 

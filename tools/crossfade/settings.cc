@@ -215,7 +215,9 @@ void AddSnapshotAndJournal(Settings* list, Config* c) {
   list->push_back({.section = "journal",
                    .key = "keep_s",
                    .field = &c->journal.keep_s,
-                   .meaning = "Applied transactions are kept at least this long, seconds."});
+                   .meaning =
+                       "Applied transactions are kept this long, seconds, as far as the budget allows: 'verify' looks "
+                       "there for what happened while it compared."});
   list->push_back({.section = "journal",
                    .key = "memory_mib",
                    .field = &c->journal.memory_mib,

@@ -111,6 +111,16 @@ TEST_F(JournalRetentionTest, KeepSecondsGoesByArrival) {
   EXPECT_EQ(journal_->stats().first, Seq{5});
 }
 
+TEST_F(JournalRetentionTest, NothingIsKeptForItsAgeWhereTheBudgetIsShort) {
+  options_.keep_seconds = 3600;
+  options_.budget_bytes = 1;
+  Reopen();
+  Append(1, 5);
+  Check(journal_->Pin("apply", Seq{4}));
+  Check(journal_->Trim());
+  EXPECT_EQ(journal_->stats().first, Seq{5});
+}
+
 TEST_F(JournalRetentionTest, ReaderWithoutAPinIsToldThatItsRowsAreGone) {
   Append(1, 10);
   const auto reader = Get(journal_->Read(Seq{0}));
