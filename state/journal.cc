@@ -28,15 +28,15 @@ Tail RocksJournal::tail() const {
   return tail_;
 }
 
-// The tail is read before the tables' versions: what it covers uses none that is missing then.
+// The tables' versions first: whoever sees the new tail finds those that its transactions use.
 Status RocksJournal::Refresh() {
   if (owner_) {
     return {};
   }
   const std::lock_guard refresh(refresh_mutex_);
   CROSSFADE_TRY(store_->CatchUp());
-  CROSSFADE_TRY(LoadPlaces());
   CROSSFADE_TRY(schemas_.Load(*store_));
+  CROSSFADE_TRY(LoadPlaces());
   published_.notify_all();
   return {};
 }
@@ -194,7 +194,9 @@ Status RocksJournal::Trim() {
 Result<std::string> RocksJournal::ReadCommitValue(Seq seq) const {
   CROSSFADE_ASSIGN(std::optional<std::string> value, store_->Get(Family::kLog, LogKey(seq, kCommitPart).view()));
   if (!value) {
-    return MakeError(ErrorClass::kCorrupt, "CF1304", kJournalComponent, "seq {} is missing", seq.value);
+    // The writer may have trimmed it since the last Refresh.
+    return MakeError(owner_ ? ErrorClass::kCorrupt : ErrorClass::kTransient, "CF1304", kJournalComponent,
+                     "seq {} is missing", seq.value);
   }
   return *std::move(value);
 }

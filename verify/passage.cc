@@ -14,6 +14,8 @@ class PassageReader {
   PassageReader(const ComparedTable& table, const apply::RouteSet& routes, Passages* passages)
       : table_(table), routes_(routes), passages_(passages) {}
 
+  // Of the transaction whose changes come next.
+  void set_seen(bool seen) { seen_ = seen; }
   // False: it cannot be told what happened.
   Result<bool> Take(const state::ChangeDecoder::Decoded& change, const std::vector<Value>& values) {
     if (MayActUnseen(change, values)) {
@@ -33,17 +35,17 @@ class PassageReader {
     }
     if (change.before_count > 0 && change.after_count > 0 && before_.key == after_.key) {
       if (Passage* passage = Find(before_.key)) {
-        passage->Replace(before_.digest, after_.digest);
+        passage->Replace(before_.digest, after_.digest, seen_);
       }
       return true;
     }
     Passage* left = change.before_count > 0 ? Find(before_.key) : nullptr;
     if (left != nullptr) {
-      left->Add(before_.digest, false);
+      left->Add(before_.digest, false, seen_);
     }
     Passage* entered = change.after_count > 0 ? Find(after_.key) : nullptr;
     if (entered != nullptr) {
-      entered->Add(after_.digest, true);
+      entered->Add(after_.digest, true, seen_);
     }
     return true;
   }
@@ -86,6 +88,7 @@ class PassageReader {
   const ComparedTable& table_;
   const apply::RouteSet& routes_;
   Passages* passages_;
+  bool seen_ = false;
   Image before_;
   Image after_;
 };
@@ -108,13 +111,13 @@ bool Passage::Explains(const State& source, const State& target, bool counted) c
       }
       state = {event.row, event.there ? 1U : 0U};
     }
-    explained = explained || (event.visible && state == source);
+    explained = (explained && !event.seen) || (event.visible && state == source);
   }
   return explained;
 }
 
 Result<bool> ReadPassages(const ComparedTable& table, const apply::RouteSet& routes, state::Journal* journal, Seq after,
-                          Seq upto, Passages* passages) {
+                          Seq upto, Seq seen, Passages* passages) {
   constexpr std::string_view kTrimmed = "CF1305";
   if (upto <= after) {
     return true;
@@ -134,6 +137,7 @@ Result<bool> ReadPassages(const ComparedTable& table, const apply::RouteSet& rou
     if (!*transaction || (*transaction)->seq > upto) {
       return true;
     }
+    takes.set_seen((*transaction)->seq <= seen);
     for (;;) {
       CROSSFADE_ASSIGN(const std::optional<state::ChangeBlock> block, (*reader)->NextBlock());
       if (!block) {

@@ -18,10 +18,11 @@ namespace crossfade::verify {
 class Passage {
  public:
   // A row came to be, or ceased to be, under the key.
-  void Add(const Digest& row, bool there) { events_.push_back({row, there, true}); }
-  void Replace(const Digest& before, const Digest& after) {
-    events_.push_back({before, false, false});
-    Add(after, true);
+  // `seen`: the source's read certainly saw it, and so no state before it.
+  void Add(const Digest& row, bool there, bool seen = false) { events_.push_back({row, there, true, seen}); }
+  void Replace(const Digest& before, const Digest& after, bool seen = false) {
+    events_.push_back({before, false, false, seen});
+    Add(after, true, seen);
   }
 
   // What a side holds under the key.
@@ -41,15 +42,16 @@ class Passage {
     Digest row;
     bool there;
     bool visible;  // whether anybody can see the state behind it
+    bool seen;
   };
   std::vector<Event> events_;
 };
 
-// Fills the passages of the keys asked for from the transactions behind `after`, up to and with `upto`. False if some
-// of it cannot be told row by row: a TRUNCATE, the action of a foreign key that the log does not show, or transactions
-// that are not in the journal any more.
+// Fills the passages of the keys asked for from the transactions behind `after`, up to and with `upto`; the source's
+// read saw all up to `seen`. False if some of it cannot be told row by row: a TRUNCATE, the action of a foreign key
+// that the log does not show, or transactions that are not in the journal any more.
 using Passages = std::map<std::string, Passage, std::less<>>;
 Result<bool> ReadPassages(const ComparedTable& table, const apply::RouteSet& routes, state::Journal* journal, Seq after,
-                          Seq upto, Passages* passages);
+                          Seq upto, Seq seen, Passages* passages);
 
 }  // namespace crossfade::verify

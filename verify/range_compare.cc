@@ -16,19 +16,28 @@ constexpr uint32_t kBuckets = 1024;
 // Runs both reads at once. When one fails the other is ended as well; the first failure is the result.
 Status ReadBoth(const ComparedTable& table, const ChunkRange& range, const Sides& sides, snapshot::CopyLimits* pressure,
                 const std::stop_token& stop, const RowSink& of_source, const RowSink& of_target) {
+  CROSSFADE_TRY(sides.source->OpenSnapshot());  // a new one for each read: none is held for long
   std::atomic<bool> failed{false};
   std::stop_source halt;
   const std::stop_callback forward(stop, [&halt] { halt.request_stop(); });
+  const RowSink of_target_until_halt = [&](const Digest& key, const Digest& row, std::string_view key_fields,
+                                           apply::Fields fields) -> Status {
+    if (halt.stop_requested()) {
+      return MakeError(ErrorClass::kTransient, "CF1801", "verify", "stopped");
+    }
+    return of_target(key, row, key_fields, fields);
+  };
   Status source;
   bool source_first = false;
   std::jthread reading([&] {
     source = ReadSource(table, range, sides.source.get(), pressure, halt.get_token(), of_source);
     if (!source && !failed.exchange(true)) {
       source_first = true;
+      halt.request_stop();
       sides.target->Cancel();
     }
   });
-  const Status target = ReadTarget(table, range, sides.target.get(), of_target);
+  const Status target = ReadTarget(table, range, sides.target.get(), of_target_until_halt);
   if (!target && !failed.exchange(true)) {
     halt.request_stop();
     sides.source->Interrupt();
@@ -113,7 +122,8 @@ Result<bool> CompareBuckets(const ComparedTable& table, const ChunkRange& range,
     return false;
   }
   const auto take = [&](const std::string& key) {
-    if (result->candidates.size() < limits.max_candidates) {
+    if (result->candidates.size() < limits.max_candidates && result->candidate_bytes < limits.max_candidate_bytes) {
+      result->candidate_bytes += key.size();
       result->candidates.push_back(key);
     } else {
       ++result->more;

@@ -18,12 +18,14 @@ struct RangeResult {
   uint64_t target_rows = 0;
   // Key fields of the rows that were not equal, each once; in no order. What changed while it was read is among them.
   std::vector<std::string> candidates;
-  // Rows that were not equal, and that `max_candidates` left no room for.
+  uint64_t candidate_bytes = 0;
+  // Rows that were not equal, and that the limits left no room for.
   uint64_t more = 0;
 };
 
 struct RangeLimits {
   uint64_t max_candidates = 10'000;
+  uint64_t max_candidate_bytes = 8 << 20;
   uint64_t max_bytes = 32 << 20;  // of rows noted at one time
 };
 

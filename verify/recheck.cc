@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <map>
 #include <memory>
+#include <set>
 #include <thread>
 #include <utility>
 
@@ -65,9 +66,16 @@ class Rechecker {
       decision->why_undecided = "the journal did not reach what the source shows; is 'crossfade run' at work?";
     } else {
       CROSSFADE_ASSIGN(const Seq upto, journal_->PrefixWithin(window.high, order_));
-      CROSSFADE_ASSIGN(known, ReadPassages(table_, routes_, journal_, applied.low, upto, &passages));
+      CROSSFADE_ASSIGN(const Seq seen, journal_->PrefixWithin(window.low, order_));
+      CROSSFADE_ASSIGN(known, ReadPassages(table_, routes_, journal_, applied.low, upto, seen, &passages));
       if (!known) {
         decision->why_undecided = "each time its table was changed in a way that the log does not tell row by row";
+      }
+      // A commit is in the log, and with us, a little before others can see it on the source.
+      ahead_ = known && seen < applied.low;
+      if (ahead_) {
+        known = false;
+        decision->why_undecided = "the target was ahead of what the source shows";
       }
     }
     keys->clear();
@@ -79,12 +87,19 @@ class Rechecker {
       if (!known && !(on_source == on_target)) {
         keys->push_back(key);
       } else if (known && !passage.Explains(on_source, on_target, table_.whole_row())) {
-        decision->differences.push_back(DifferenceOf(key, there, here));
+        if (suspects_.insert(key).second) {
+          keys->push_back(key);  // only what is found twice is called a difference
+          decision->why_undecided = "it was found different once only";
+        } else {
+          decision->differences.push_back(DifferenceOf(key, there, here));
+        }
       }
     }
     return {};
   }
 
+  // The last attempt says nothing, and does not count.
+  bool WasAhead() const { return ahead_ && !TimeIsUp(); }
   bool TimeIsUp() const { return std::chrono::steady_clock::now() >= give_up_; }
 
  private:
@@ -119,7 +134,16 @@ class Rechecker {
     std::vector<std::string_view> parts;
     for (size_t i = 0; i < keys.size(); ++i) {
       apply::SplitFields(keys[i], &parts);
-      CROSSFADE_TRY(table_.form().ValuesOf(table_.key_places(), parts, &storage[i], &values[i]));
+      Status valued = table_.form().ValuesOf(table_.key_places(), parts, &storage[i], &values[i]);
+      if (!valued && valued.error().error_class == ErrorClass::kData) {
+        values[i].clear();  // no row of the source can have it
+        continue;
+      }
+      CROSSFADE_TRY(valued);
+    }
+    std::erase_if(values, [](const std::vector<Value>& key) { return key.empty(); });
+    if (values.empty()) {
+      return window;
     }
     std::string fields;
     std::string key;
@@ -167,6 +191,8 @@ class Rechecker {
   snapshot::CopyLimits* pressure_;
   const std::stop_token& stop_;
   const Deadline give_up_;
+  bool ahead_ = false;
+  std::set<std::string> suspects_;
 };
 
 }  // namespace
@@ -180,11 +206,12 @@ Result<Decision> Recheck(const ComparedTable& table, const apply::RouteSet& rout
     const auto first = keys.begin() + static_cast<ptrdiff_t>(begin);
     std::vector<std::string> some(first, first + static_cast<ptrdiff_t>(std::min(at_once, keys.size() - begin)));
     Rechecker rechecker(table, routes, sides, journal, order, pressure, options, stop);
-    for (uint32_t attempt = 0; attempt < options.attempts && !some.empty(); ++attempt) {
-      if (decision.journal_stands) {
-        break;
-      }
+    for (uint32_t attempt = 0; attempt < options.attempts && !some.empty() && !decision.journal_stands;) {
       CROSSFADE_TRY(rechecker.Attempt(&some, &decision));
+      attempt += rechecker.WasAhead() ? 0 : 1;
+      if (!some.empty()) {
+        std::this_thread::sleep_for(kLookEvery);
+      }
     }
     std::move(some.begin(), some.end(), std::back_inserter(decision.undecided));
   }

@@ -11,6 +11,7 @@ namespace {
 constexpr std::chrono::milliseconds kFirstPause{100};
 constexpr std::chrono::milliseconds kLongestPause{2000};
 constexpr std::chrono::milliseconds kShortPatience{500};
+constexpr int kTries = 100;  // of one chunk
 
 bool CanBeMended(const Error& error) {
   return error.code != "CF1801" &&
@@ -158,14 +159,16 @@ void Verifier::Work(const std::stop_token& stop) {
 
 // A chunk is compared again from its beginning after a connection was lost, and counts once.
 Status Verifier::CompareWithRetry(const Piece& piece, Sides* sides, const std::stop_token& stop) {
-  const Deadline give_up = After(options_.outage);
+  std::optional<Deadline> give_up;  // while no connection is to be had
   std::chrono::milliseconds pause = kFirstPause;
+  int tries = 0;
   for (;;) {
     Status done;
     if (!sides->source) {
       Result<Sides> opened = open_();
       if (opened) {
         *sides = std::move(*opened);
+        give_up.reset();
       } else {
         done = Fail(std::move(opened.error()));
       }
@@ -180,7 +183,8 @@ Status Verifier::CompareWithRetry(const Piece& piece, Sides* sides, const std::s
     if (stop.stop_requested()) {
       return MakeError(ErrorClass::kTransient, "CF1801", "verify", "stopped");
     }
-    if (!CanBeMended(done.error()) || std::chrono::steady_clock::now() >= give_up) {
+    give_up = give_up.value_or(After(options_.outage));
+    if (!CanBeMended(done.error()) || std::chrono::steady_clock::now() >= *give_up || ++tries > kTries) {
       return done;
     }
     Sleep(pause, stop);
@@ -190,7 +194,6 @@ Status Verifier::CompareWithRetry(const Piece& piece, Sides* sides, const std::s
 
 Status Verifier::Compare(const Piece& piece, const Sides& sides, const std::stop_token& stop) {
   const ComparedTable& table = *tables_[piece.table];
-  CROSSFADE_TRY(sides.source->OpenSnapshot());
   CROSSFADE_ASSIGN(RangeResult range, CompareRange(table, piece.range, sides, pressure_, options_.range, stop));
   const uint64_t rechecked = range.candidates.size();
   Decision decision;
@@ -201,7 +204,7 @@ Status Verifier::Compare(const Piece& piece, const Sides& sides, const std::stop
     }
     CROSSFADE_ASSIGN(decision, Recheck(table, *routes_, std::move(range.candidates), sides, journal_, *order_,
                                        pressure_, recheck, stop));
-    journal_stands_ = journal_stands_ || decision.journal_stands;
+    journal_stands_ = decision.journal_stands;
   }
   TableOutcome part;
   for (const Difference& difference : decision.differences) {

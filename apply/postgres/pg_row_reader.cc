@@ -27,7 +27,10 @@ struct FormColumn {
   uint32_t source = 0;
   PgType type;
   // Whether equal values may have different bytes.
-  bool Normalized() const { return type.encoding == Encoding::kNumeric || type.encoding == Encoding::kJsonb; }
+  bool Normalized() const { return IsNumeric() || type.encoding == Encoding::kJsonb; }
+  bool IsNumeric() const {
+    return type.encoding == Encoding::kNumeric || type.encoding == Encoding::kNumericFromInteger;
+  }
 };
 
 void AppendField(std::string_view bytes, std::string* out) {
@@ -38,7 +41,7 @@ void AppendField(std::string_view bytes, std::string* out) {
 
 // A standing column may have more digits behind the point than the source's; and jsonb prints in an order of its own.
 void AppendNormalized(const FormColumn& column, std::string_view bytes, std::string* out) {
-  if (column.type.encoding == Encoding::kNumeric && bytes.size() >= kScaleAt + 2) {
+  if (column.IsNumeric() && bytes.size() >= kScaleAt + 2) {
     AppendField(bytes, out);
     std::fill_n(out->end() - static_cast<ptrdiff_t>(bytes.size() - kScaleAt), 2, '\0');
     return;
@@ -136,7 +139,7 @@ class PgRowForm final : public RowForm {
       }
       std::string_view bytes = parts[i];
       std::string scaled;
-      if (column.type.encoding == Encoding::kNumeric && bytes.size() >= kScaleAt + 2) {
+      if (column.IsNumeric() && bytes.size() >= kScaleAt + 2) {
         scaled = WithScale(bytes, source(column).scale);
         bytes = scaled;
       }
@@ -293,7 +296,7 @@ class PgRowReader final : public RowReader {
                          columns.size());
       }
       for (size_t i = 0; i < parts.size(); ++i) {
-        const bool scaled = columns[i]->type.encoding == Encoding::kNumeric && parts[i].size() >= kScaleAt + 2;
+        const bool scaled = columns[i]->IsNumeric() && parts[i].size() >= kScaleAt + 2;
         elements[i].push_back(scaled ? WithScale(parts[i], route.source.columns[columns[i]->source].scale)
                                      : std::string(parts[i]));
       }

@@ -8,6 +8,7 @@
 #include <map>
 #include <nlohmann/json.hpp>
 
+#include "apply/window.h"
 #include "snapshot/plan.h"
 #include "state/journal.h"
 #include "tools/crossfade/commands.h"
@@ -165,7 +166,8 @@ class Lock {
   int fd_;
 };
 
-Status RequireFollowing(const apply::TargetState& state, const std::string& journal_id, const Config& config) {
+Status RequireFollowing(const apply::TargetState& state, state::Journal* journal, const PositionOrder& order,
+                        const Config& config) {
   const auto has = [&](const char* fact) {
     return std::find(state.facts.begin(), state.facts.end(), fact) != state.facts.end();
   };
@@ -180,7 +182,7 @@ Status RequireFollowing(const apply::TargetState& state, const std::string& jour
                 fmt::format("wait until 'crossfade status {}' says that it follows", config.path)};
     return Fail(std::move(error));
   }
-  if (state.journal_id != journal_id) {
+  if (state.journal_id != journal->id()) {
     Error error{ErrorClass::kConfig,
                 "CF1783",
                 std::string(kComponent),
@@ -190,6 +192,20 @@ Status RequireFollowing(const apply::TargetState& state, const std::string& jour
                 state.journal_id,
                 "put the right state directory back"};
     return Fail(std::move(error));
+  }
+  CROSSFADE_ASSIGN(const apply::Windows windows, apply::Windows::FromMarks(state.chunks, journal, order));
+  for (const apply::Progress& progress : state.progress) {
+    if (progress.low < windows.MaxHigh()) {
+      Error error{ErrorClass::kConfig,
+                  "CF1782",
+                  std::string(kComponent),
+                  "the copy is not complete: not all that happened meanwhile is applied",
+                  "",
+                  config.name,
+                  fmt::format("seq {} is applied, {} is needed", progress.low.value, windows.MaxHigh().value),
+                  "try again when 'crossfade run' has gone on"};
+      return Fail(std::move(error));
+    }
   }
   return {};
 }
@@ -209,7 +225,7 @@ Result<verify::Outcome> Compare(const Config& config, std::stop_token stop) {
   {
     CROSSFADE_ASSIGN(const std::unique_ptr<apply::RowReader> target, OpenTargetRows(config));
     CROSSFADE_ASSIGN(const apply::TargetState state, target->ReadState());
-    CROSSFADE_TRY(RequireFollowing(state, journal->id(), config));
+    CROSSFADE_TRY(RequireFollowing(state, journal.get(), *order, config));
   }
   CROSSFADE_ASSIGN(const std::unique_ptr<snapshot::SnapshotSource> snapshots, source->OpenSnapshots(schemas));
   CROSSFADE_ASSIGN(const SourceCatalog catalog, source->ReadCatalog());

@@ -66,6 +66,20 @@ TEST(PassageTest, EqualRowsAreCounted) {
   EXPECT_TRUE(removal.Explains(kNone, Row(kA), true));
 }
 
+TEST(PassageTest, AStateThatTheSourceHasCertainlyLeftExplainsNothing) {
+  Passage removal;
+  removal.Add(kA, false, true);
+  // One of three copies was lost on the target, and then one was removed on the source.
+  EXPECT_FALSE(removal.Explains(Row(kA, 2), Row(kA, 2), true));
+  EXPECT_TRUE(removal.Explains(Row(kA, 2), Row(kA, 3), true));
+  Passage change;
+  change.Replace(kA, kB, true);
+  change.Replace(kB, kC, false);
+  EXPECT_FALSE(change.Explains(Row(kA), Row(kA), false));
+  EXPECT_TRUE(change.Explains(Row(kB), Row(kA), false));
+  EXPECT_TRUE(change.Explains(Row(kC), Row(kA), false));
+}
+
 TEST(BucketSumsTest, OrderDoesNotMatterAndEqualRowsCount) {
   BucketSums a(16);
   BucketSums b(16);
