@@ -90,7 +90,8 @@ class Journal {
   // Everything above `applied` must be kept for `holder`. Durable. Pins never move back: a lower `applied` changes
   // nothing. Corrupt CF1305 if a new holder's rows have been trimmed, CF1306 if the journal ends before `applied`.
   virtual Status Pin(const std::string& holder, Seq applied) = 0;
-  // Drops what no pin holds and is older than keep_seconds, by range; over the budget whatever its age. Nothing as long as there is no pin.
+  // Drops what no pin holds and is older than keep_seconds, by range; over the budget whatever its age. Nothing as long
+  // as there is no pin.
   virtual Status Trim() = 0;
   virtual JournalStats stats() const = 0;
   // Reads every file; Corrupt CF1309 if one is damaged.
