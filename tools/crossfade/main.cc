@@ -19,7 +19,8 @@ constexpr const char* kFooter =
     "  crossfade check acme.toml                  what is missing, with the statement that mends it\n"
     "  crossfade run acme.toml                    copies, then follows; the same command goes on after any "
     "interruption\n"
-    "  crossfade status acme.toml                 from another shell\n\n"
+    "  crossfade status acme.toml                 from another shell\n"
+    "  crossfade verify acme.toml                 whether both sides are equal, while data moves\n\n"
     "Exit codes: 0 done; 1 different, blocker or divergence; 2 could not tell (connection, time-out, interrupted);\n"
     "3 configuration or usage; 4 refused (another owner, wrong phase); 5 data stop; 6 corrupt.";
 

@@ -83,7 +83,7 @@ void PrintText(const verify::Outcome& outcome) {
   for (const verify::TableOutcome& table : outcome.tables) {
     PrintDifferences(table);
   }
-  std::cout << fmt::format("verify: {} tables={} rows={} missing_extra_different={} undecided={} seconds={:.1f}\n",
+  std::cout << fmt::format("verify: {} tables={} rows={} differences={} undecided={} seconds={:.1f}\n",
                            VerdictOf(outcome), outcome.tables.size(), rows, outcome.differences(), outcome.undecided(),
                            static_cast<double>(outcome.ended_us - outcome.began_us) / 1e6);
   std::cout << fmt::format("each row was compared at or behind {}; at the end {} was applied\n",
