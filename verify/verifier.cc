@@ -159,7 +159,9 @@ void Verifier::Work(const std::stop_token& stop) {
 
 // A chunk is compared again from its beginning after a connection was lost, and counts once.
 Status Verifier::CompareWithRetry(const Piece& piece, Sides* sides, const std::stop_token& stop) {
-  std::optional<Deadline> give_up;  // while no connection is to be had
+  // Counted from the first failure after the last time that both sides were to be had.
+  bool failing = false;
+  Deadline give_up = Deadline::max();
   std::chrono::milliseconds pause = kFirstPause;
   int tries = 0;
   for (;;) {
@@ -168,7 +170,7 @@ Status Verifier::CompareWithRetry(const Piece& piece, Sides* sides, const std::s
       Result<Sides> opened = open_();
       if (opened) {
         *sides = std::move(*opened);
-        give_up.reset();
+        failing = false;
       } else {
         done = Fail(std::move(opened.error()));
       }
@@ -183,8 +185,11 @@ Status Verifier::CompareWithRetry(const Piece& piece, Sides* sides, const std::s
     if (stop.stop_requested()) {
       return MakeError(ErrorClass::kTransient, "CF1801", "verify", "stopped");
     }
-    give_up = give_up.value_or(After(options_.outage));
-    if (!CanBeMended(done.error()) || std::chrono::steady_clock::now() >= *give_up || ++tries > kTries) {
+    if (!failing) {
+      failing = true;
+      give_up = After(options_.outage);
+    }
+    if (!CanBeMended(done.error()) || std::chrono::steady_clock::now() >= give_up || ++tries > kTries) {
       return done;
     }
     Sleep(pause, stop);
