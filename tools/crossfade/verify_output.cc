@@ -1,0 +1,120 @@
+#include "tools/crossfade/verify_output.h"
+
+#include <fmt/format.h>
+
+#include <iostream>
+#include <nlohmann/json.hpp>
+
+namespace crossfade::tools {
+
+namespace {
+
+const char* NameOf(verify::DifferenceKind kind) {
+  switch (kind) {
+    case verify::DifferenceKind::kMissing:
+      return "missing";
+    case verify::DifferenceKind::kExtra:
+      return "extra";
+    case verify::DifferenceKind::kDifferent:
+      return "different";
+  }
+  return "";
+}
+
+const char* VerdictOf(const verify::TableOutcome& table) {
+  return table.differences() > 0 ? "different" : table.undecided > 0 ? "undecided" : "equal";
+}
+
+const char* VerdictOf(const verify::Outcome& outcome) {
+  return outcome.differences() > 0 ? "different" : outcome.undecided() > 0 ? "undecided" : "equal";
+}
+
+void PrintTable(const verify::TableOutcome& table) {
+  std::cout << fmt::format("{:<32} {:>12} {:>12} {:>10}  {}\n", table.table, table.source_rows, table.target_rows,
+                           table.rechecked, VerdictOf(table));
+}
+
+void PrintDifferences(const verify::TableOutcome& table) {
+  for (const verify::ShownDifference& difference : table.shown) {
+    std::cout << fmt::format("{} {}: {}\n", table.table, difference.key,
+                             difference.kind == verify::DifferenceKind::kMissing ? "missing on the target"
+                             : difference.kind == verify::DifferenceKind::kExtra ? "only on the target"
+                                                                                 : "different");
+    if (difference.kind == verify::DifferenceKind::kDifferent) {
+      for (const auto& cell : difference.cells) {
+        std::cout << fmt::format("    {}: source {}, target {}\n", cell.column, cell.source, cell.target);
+      }
+    }
+  }
+  if (table.shown.size() < table.differences()) {
+    std::cout << fmt::format("{}: {} more\n", table.table, table.differences() - table.shown.size());
+  }
+  for (const std::string& key : table.shown_undecided) {
+    std::cout << fmt::format("{} {}: undecided\n", table.table, key);
+  }
+  if (table.undecided > 0) {
+    std::cout << fmt::format("{}: {} rows undecided: {}\n", table.table, table.undecided, table.why_undecided);
+  }
+}
+
+nlohmann::json JsonOf(const verify::TableOutcome& table) {
+  nlohmann::json differences = nlohmann::json::array();
+  for (const verify::ShownDifference& difference : table.shown) {
+    nlohmann::json columns = nlohmann::json::array();
+    for (const auto& cell : difference.cells) {
+      columns.push_back({{"column", cell.column}, {"source", cell.source}, {"target", cell.target}});
+    }
+    differences.push_back({{"kind", NameOf(difference.kind)}, {"key", difference.key}, {"columns", columns}});
+  }
+  return {{"table", table.table},
+          {"result", VerdictOf(table)},
+          {"chunks", table.chunks},
+          {"source_rows", table.source_rows},
+          {"target_rows", table.target_rows},
+          {"rechecked", table.rechecked},
+          {"missing", table.missing},
+          {"extra", table.extra},
+          {"different", table.different},
+          {"undecided", table.undecided},
+          {"why_undecided", table.why_undecided},
+          {"undecided_keys", table.shown_undecided},
+          {"differences", differences}};
+}
+
+}  // namespace
+
+nlohmann::json JsonOf(const verify::Outcome& outcome) {
+  nlohmann::json tables = nlohmann::json::array();
+  for (const verify::TableOutcome& table : outcome.tables) {
+    tables.push_back(JsonOf(table));
+  }
+  return {{"result", VerdictOf(outcome)},     {"from", outcome.from.ToString()},
+          {"upto", outcome.upto.ToString()},  {"began_us", outcome.began_us},
+          {"ended_us", outcome.ended_us},     {"differences", outcome.differences()},
+          {"undecided", outcome.undecided()}, {"tables", tables}};
+}
+
+void PrintJson(const verify::Outcome& outcome) {
+  // A value that was cut may end within a character.
+  std::cout << JsonOf(outcome).dump(2, ' ', false, nlohmann::json::error_handler_t::replace) << "\n";
+}
+
+void PrintText(const verify::Outcome& outcome) {
+  std::cout << fmt::format("{:<32} {:>12} {:>12} {:>10}  {}\n", "table", "source rows", "target rows", "rechecked",
+                           "result");
+  uint64_t rows = 0;
+  for (const verify::TableOutcome& table : outcome.tables) {
+    PrintTable(table);
+    rows += table.source_rows;
+  }
+  for (const verify::TableOutcome& table : outcome.tables) {
+    PrintDifferences(table);
+  }
+  std::cout << fmt::format("verify: {} tables={} rows={} differences={} undecided={} seconds={:.1f}\n",
+                           VerdictOf(outcome), outcome.tables.size(), rows, outcome.differences(), outcome.undecided(),
+                           static_cast<double>(outcome.ended_us - outcome.began_us) / 1e6);
+  std::cout << fmt::format("each row was compared at or behind {}; at the end {} was applied\n",
+                           outcome.from.ToString(), outcome.upto.ToString());
+}
+
+}  // namespace crossfade::tools
