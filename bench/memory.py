@@ -8,7 +8,7 @@ import servers
 DATABASE = "memory"
 BASE_MIB = 300
 ROW_BYTES = 1000
-LARGE_ROW_MIB = 48
+LARGE_ROW_MIB = 200
 
 
 def large_transaction(source, mib):
@@ -26,6 +26,7 @@ def measure_all(options):
     for turn in range(1 if options.scale > 1 else min(options.runs, 2)):
         with servers.Run() as run:
             source, target = measure.start_source(run, "mariadb"), measure.start_target(run)
+            source.client("SET GLOBAL max_allowed_packet = 1073741824")
             source.client("CREATE DATABASE memory; USE memory;"
                           "CREATE TABLE piece (id BIGINT AUTO_INCREMENT PRIMARY KEY, body VARCHAR(1000) CHARACTER SET latin1 NOT NULL);"
                           "CREATE TABLE blob_row (id INT PRIMARY KEY, body LONGBLOB NOT NULL);")

@@ -40,21 +40,60 @@ class RocksReader final : public JournalReader {
       ++next_part_;
       return std::optional<ChangeBlock>(ChangeBlock{std::string(inline_block_)});
     }
+    CROSSFADE_ASSIGN(const std::string_view part, NextPart());
+    const std::optional<Piece> first = DecodePiece(part);
+    if (!first) {
+      return std::optional<ChangeBlock>(ChangeBlock{std::string(part)});
+    }
+    ChangeBlock joined;
+    CROSSFADE_TRY(Join(*first, &joined.bytes));
+    return std::optional<ChangeBlock>(std::move(joined));
+  }
+
+ private:
+  // Borrowed until the next call.
+  Result<std::string_view> NextPart() {
     const LogKey key(seq_, next_part_);
     CROSSFADE_TRY(MoveTo(seq_, key));
     if (cursor_->key() != key.view()) {
       return Missing(key);
     }
-    CROSSFADE_ASSIGN(const std::string_view block, Unseal(key.view(), cursor_->value(), DescribeLogKey(key.view())));
     ++next_part_;
-    ChangeBlock copied{std::string(block)};
-    if (cursor_bytes_ >= kCursorBytes) {
-      cursor_.reset();  // with the block that it holds, which may be large
-    }
-    return std::optional<ChangeBlock>(std::move(copied));
+    return Unseal(key.view(), cursor_->value(), DescribeLogKey(key.view()));
   }
 
- private:
+  // No piece is larger than the first: a length that does not fit is found out before memory is taken for it.
+  Status Join(const Piece& first, std::string* block) {
+    std::optional<Piece> piece = first;
+    const uint64_t size = first.bytes.size() + first.left;
+    if (first.left > first.bytes.size() * (blocks_ - next_part_)) {
+      return Torn();
+    }
+    block->reserve(size);
+    for (;;) {
+      block->append(piece->bytes);
+      if (piece->left != size - block->size()) {
+        return Torn();
+      }
+      if (piece->left == 0) {
+        return {};
+      }
+      if (next_part_ == blocks_) {
+        return Torn();
+      }
+      CROSSFADE_ASSIGN(const std::string_view part, NextPart());
+      piece = DecodePiece(part);
+      if (!piece || piece->bytes.empty() || piece->bytes.size() > size - block->size()) {
+        return Torn();
+      }
+    }
+  }
+
+  tl::unexpected<Error> Torn() const {
+    return MakeError(ErrorClass::kCorrupt, "CF1304", kJournalComponent, "{}: the pieces of a block do not fit together",
+                     DescribeLogKey(LogKey(seq_, next_part_ - 1).view()));
+  }
+
   Result<std::optional<TransactionHeader>> Enter(Seq seq) {
     const LogKey commit_key(seq, kCommitPart);
     CROSSFADE_TRY(MoveTo(seq, LogKey(seq, 0)));

@@ -9,11 +9,8 @@ namespace crossfade::state {
 
 namespace {
 
-// RocksDB's values end at 4 GiB.
-constexpr uint64_t kMostPartBytes = 0xF0000000;
-// From here on copies of one change are counted: room is made for it as a whole, and given back at once.
-constexpr uint64_t kLargeBytes = 8 << 20;
-constexpr size_t kSealBytes = 16;
+// What a row of the store holds at most. The store makes several copies of a row on its way into a file.
+constexpr uint64_t kPieceBytes = 4 << 20;
 
 class RocksWriter final : public JournalWriter {
  public:
@@ -94,9 +91,8 @@ class RocksWriter final : public JournalWriter {
   Status DoSync();
 
   Seq next() const { return tail_.seq.Next(); }
-  void PutPart(Family family, std::string_view key, std::string_view block);
+  void PutPart(Family family, std::string_view key, std::string_view prefix, std::string_view bytes);
   Status WriteAhead();
-  Status MakeRoom();
   Status MovePartsToOpen(const std::string& xid);
   Status MovePartsToLog(const std::string& xid, uint32_t parts);
   Result<std::string> ReadPart(Family family, std::string_view key, std::string_view what);
@@ -143,47 +139,25 @@ Status RocksWriter::DoAdd(const Change& change) {
   return block_.size() >= journal_->options().part_bytes ? WriteAhead() : Status{};
 }
 
-void RocksWriter::PutPart(Family family, std::string_view key, std::string_view block) {
-  value_.assign(block);
-  Seal(key, &value_);
-  batch_.Put(family, key, value_);
+void RocksWriter::PutPart(Family family, std::string_view key, std::string_view prefix, std::string_view bytes) {
+  batch_.Put(family, key, {prefix, bytes, SealOf(key, prefix, bytes)});
 }
 
 // Takes the open transaction's changes so far out of memory. They have no reader before their commit record.
 Status RocksWriter::WriteAhead() {
-  if (block_.size() > kMostPartBytes) {
-    return MakeError(ErrorClass::kData, "CF1311", kJournalComponent, "seq {}: a change of {} bytes is too large",
-                     next().value, block_.size());
+  for (std::string_view rest = block_; !rest.empty();) {
+    const std::string_view piece = rest.substr(0, kPieceBytes);
+    rest.remove_prefix(piece.size());
+    const bool whole = piece.size() == block_.size();
+    PutPart(Family::kLog, LogKey(next(), parts_).view(), whole ? "" : PiecePrefix(rest.size()), piece);
+    ++parts_;
+    CROSSFADE_FAILPOINT("journal.part.before");
+    CROSSFADE_TRY(Write());
+    CROSSFADE_FAILPOINT("journal.part.after");
   }
-  const bool large = block_.size() >= kLargeBytes;
-  if (large) {
-    CROSSFADE_TRY(MakeRoom());
-  }
-  PutPart(Family::kLog, LogKey(next(), parts_).view(), block_);
-  ++parts_;
   part_bytes_ += block_.size();
   block_.clear();
   block_.shrink_to_fit();
-  if (large) {
-    std::string().swap(value_);
-  }
-  CROSSFADE_FAILPOINT("journal.part.before");
-  CROSSFADE_TRY(Write());
-  CROSSFADE_FAILPOINT("journal.part.after");
-  // The store makes two copies on the way to its file: before a reader begins to make its own.
-  return large ? store_->Flush(Family::kLog) : Status{};
-}
-
-// For the block alone. Strings and batches that grow by themselves take twice what they hold.
-Status RocksWriter::MakeRoom() {
-  if (!batch_.empty()) {
-    CROSSFADE_FAILPOINT("journal.append.before");
-    CROSSFADE_TRY(Write());
-    CROSSFADE_FAILPOINT("journal.append.after");
-  }
-  batch_.Reserve(block_.size() + kSealBytes);
-  std::string().swap(value_);
-  value_.reserve(block_.size() + kSealBytes);
   return {};
 }
 
@@ -267,7 +241,7 @@ Status RocksWriter::MovePartsToOpen(const std::string& xid) {
   for (uint32_t part = 0; part < parts_; ++part) {
     const LogKey from(next(), part);
     CROSSFADE_ASSIGN(const std::string block, ReadPart(Family::kLog, from.view(), DescribeLogKey(from.view())));
-    PutPart(Family::kOpen, OpenKey(xid, part), block);
+    PutPart(Family::kOpen, OpenKey(xid, part), "", block);
     CROSSFADE_FAILPOINT("journal.prepare.part.before");
     CROSSFADE_TRY(Write());
     CROSSFADE_FAILPOINT("journal.prepare.part.after");
@@ -327,7 +301,7 @@ Status RocksWriter::MovePartsToLog(const std::string& xid, uint32_t parts) {
   for (uint32_t part = 0; part < parts; ++part) {
     const std::string what = fmt::format("XA transaction {} part {}", xid, part);
     CROSSFADE_ASSIGN(const std::string block, ReadPart(Family::kOpen, OpenKey(xid, part), what));
-    PutPart(Family::kLog, LogKey(next(), part).view(), block);
+    PutPart(Family::kLog, LogKey(next(), part).view(), "", block);
     CROSSFADE_FAILPOINT("journal.commit_prepared.part.before");
     CROSSFADE_TRY(Write());
     CROSSFADE_FAILPOINT("journal.commit_prepared.part.after");

@@ -1,5 +1,7 @@
 #include "state/record.h"
 
+// For a state on the stack.
+#define XXH_STATIC_LINKING_ONLY
 #include <xxhash.h>
 
 #include <cstring>
@@ -14,6 +16,8 @@ constexpr std::string_view kComponent = "state.journal";
 constexpr uint8_t kCommitVersion = 1;
 constexpr uint8_t kTailVersion = 1;
 constexpr size_t kChecksumBytes = 8;
+// In the place of a block's version.
+constexpr uint8_t kPieceVersion = 2;
 
 tl::unexpected<Error> Damaged(std::string_view what, std::string_view why) {
   return MakeError(ErrorClass::kCorrupt, "CF1304", kComponent, "{}: {}", what, why);
@@ -71,6 +75,16 @@ std::optional<std::pair<std::string_view, uint32_t>> DecodeOpenKey(std::string_v
   return std::pair{xid, part};
 }
 
+std::string SealOf(std::string_view key, std::string_view payload, std::string_view rest) {
+  XXH3_state_t state;
+  XXH3_64bits_reset_withSeed(&state, XXH3_64bits(key.data(), key.size()));
+  XXH3_64bits_update(&state, payload.data(), payload.size());
+  XXH3_64bits_update(&state, rest.data(), rest.size());
+  std::string seal;
+  ByteWriter(&seal).FixedU64(XXH3_64bits_digest(&state));
+  return seal;
+}
+
 void Seal(std::string_view key, std::string* payload) { ByteWriter(payload).FixedU64(Checksum(key, *payload)); }
 
 std::string Sealed(std::string_view key, std::string_view payload) {
@@ -88,6 +102,25 @@ Result<std::string_view> Unseal(std::string_view key, std::string_view value, st
     return Damaged(what, fmt::format("checksum does not fit ({} bytes)", value.size()));
   }
   return payload;
+}
+
+std::string PiecePrefix(uint64_t left) {
+  std::string prefix;
+  ByteWriter writer(&prefix);
+  writer.U8(kPieceVersion);
+  writer.Varint(left);
+  return prefix;
+}
+
+std::optional<Piece> DecodePiece(std::string_view payload) {
+  ByteReader in(payload);
+  if (in.U8() != kPieceVersion) {
+    return std::nullopt;
+  }
+  Piece piece;
+  piece.left = in.Varint();
+  piece.bytes = in.Bytes(in.remaining());
+  return in.ok() ? std::optional(piece) : std::nullopt;
 }
 
 void EncodeCommitRecord(std::string_view key, const CommitInfo& commit, const CommitRecord& record, std::string* out) {

@@ -37,9 +37,21 @@ std::optional<std::pair<std::string_view, uint32_t>> DecodeOpenKey(std::string_v
 
 // Every value is a payload and, behind it, 8 bytes of checksum over the key and the payload.
 void Seal(std::string_view key, std::string* payload);
+// The same for a payload in two parts.
+std::string SealOf(std::string_view key, std::string_view payload, std::string_view rest);
 std::string Sealed(std::string_view key, std::string_view payload);
 // The payload; Corrupt CF1304 if the checksum does not fit. `what` names the row in the message.
 Result<std::string_view> Unseal(std::string_view key, std::string_view value, std::string_view what);
+
+// A block that is too large for one row lies in several, as pieces in order. Payload: this prefix, and the bytes.
+// `left`: bytes of the block behind this piece.
+std::string PiecePrefix(uint64_t left);
+struct Piece {
+  uint64_t left = 0;
+  std::string_view bytes;
+};
+// None if the payload is no piece (but a whole block). Borrows from it.
+std::optional<Piece> DecodePiece(std::string_view payload);
 
 // Of a committed transaction, or of a prepared one (whose position is that of the prepare).
 struct CommitRecord {

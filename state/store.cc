@@ -159,6 +159,12 @@ void Batch::Put(Family family, std::string_view key, std::string_view value) {
   rep_->batch.Put((*rep_->handles)[static_cast<size_t>(family)], ToSlice(key), ToSlice(value)).PermitUncheckedError();
 }
 
+void Batch::Put(Family family, std::string_view key, const std::array<std::string_view, 3>& value) {
+  const rocksdb::Slice keys[] = {ToSlice(key)};
+  const rocksdb::Slice values[] = {ToSlice(value[0]), ToSlice(value[1]), ToSlice(value[2])};
+  rep_->batch.Put((*rep_->handles)[static_cast<size_t>(family)], {keys, 1}, {values, 3}).PermitUncheckedError();
+}
+
 void Batch::Delete(Family family, std::string_view key) {
   rep_->batch.Delete((*rep_->handles)[static_cast<size_t>(family)], ToSlice(key)).PermitUncheckedError();
 }
@@ -169,12 +175,6 @@ void Batch::Clear() {
   } else {
     rep_->batch.Clear();
   }
-}
-
-// What is put beside the values, our keys and the tail's record, is small.
-void Batch::Reserve(size_t bytes) {
-  constexpr size_t kBeside = 64 << 10;
-  rep_->batch = rocksdb::WriteBatch(bytes + kBeside);
 }
 
 bool Batch::empty() const { return rep_->batch.Count() == 0; }

@@ -1,6 +1,7 @@
 // The journal's RocksDB, in the few words the journal needs; the only place that knows RocksDB's types.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <memory>
 #include <optional>
@@ -24,9 +25,10 @@ class Batch {
   ~Batch();
 
   void Put(Family family, std::string_view key, std::string_view value);
+  // A value that lies in several places.
+  void Put(Family family, std::string_view key, const std::array<std::string_view, 3>& value);
   void Delete(Family family, std::string_view key);
-  void Clear();                // gives the memory of large values back
-  void Reserve(size_t bytes);  // of values to be put; only when empty
+  void Clear();  // gives the memory of large values back
   bool empty() const;
   size_t bytes() const;
 

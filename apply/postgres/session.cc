@@ -1,6 +1,8 @@
 #include "apply/postgres/session.h"
 
 #include <chrono>
+#include <mutex>
+#include <optional>
 #include <utility>
 
 #include "apply/postgres/session_steps.h"
@@ -20,6 +22,9 @@ constexpr uint8_t kAboveVersion = 1;
 constexpr uint32_t kByteaOid = 17;
 constexpr uint32_t kInt8Oid = 20;
 constexpr uint32_t kTextOid = 25;
+
+// From here on a statement's memory is given back, at the price of some milliseconds for a new session.
+constexpr size_t kLargeStatement = 32 << 20;
 
 // With synchronous_commit off every commit that comes this long after the last durable one is made durable.
 constexpr std::chrono::milliseconds kDurableEvery{500};
@@ -82,7 +87,10 @@ class PgSession final : public ApplySession {
   Status Begin(const Progress& progress) override;
   Result<CommitResult> Write(const std::vector<Step>& steps) override;
   Result<CommitResult> Finish(const std::vector<Divergence>& divergences) override;
-  void Cancel() override { connection_->Cancel(); }
+  void Cancel() override {
+    const std::lock_guard lock(connection_mutex_);
+    connection_->Cancel();
+  }
 
  private:
   void DefineStatements();
@@ -98,15 +106,37 @@ class PgSession final : public ApplySession {
   Result<CommitResult> CommitNow(size_t steps);
   Error NoRight(Error error) const;
   Status Rollback();
+  void GiveBack();
 
-  std::unique_ptr<Connection> connection_;
+  std::mutex connection_mutex_;
+  std::unique_ptr<Connection> connection_;  // exchanged under connection_mutex_
   PgSessionOptions options_;
   StepWriter writer_;
   size_t progress_statement_ = 0;  // its number in the pipeline
   bool open_ = false;              // a transaction
   bool durable_ = true;            // the open transaction's commit
+  std::optional<Error> broken_;    // a new session that could not be used
   std::chrono::steady_clock::time_point durable_at_;
 };
+
+// A new session in place of one that holds much memory. If there is none to be had, the old one goes on.
+void PgSession::GiveBack() {
+  if (connection_->largest_statement() < kLargeStatement) {
+    return;
+  }
+  Result<std::unique_ptr<Connection>> fresh = Connection::Open(options_.connection);
+  if (!fresh) {
+    return;
+  }
+  {
+    const std::lock_guard lock(connection_mutex_);
+    connection_.swap(*fresh);
+  }
+  writer_.Use(connection_.get());
+  if (Status opened = Open(); !opened) {
+    broken_ = std::move(opened).error();
+  }
+}
 
 Status PgSession::Open() {
   CROSSFADE_TRY(connection_->Execute(kSessionSetup));
@@ -212,6 +242,9 @@ Result<CommitResult> PgSession::Finish(const std::vector<Divergence>& divergence
 Result<CommitResult> PgSession::Run(const Progress* progress, const std::vector<Step>& steps,
                                     const std::vector<Divergence>& divergences) {
   if (progress != nullptr) {
+    if (broken_) {
+      return Fail(*broken_);
+    }
     CROSSFADE_TRY(Rollback());  // what a caller left behind
   }
   if (Status planned = writer_.Plan(steps); !planned) {
@@ -353,6 +386,7 @@ Result<CommitResult> PgSession::CommitNow(size_t steps) {
     if (durable_) {
       durable_at_ = std::chrono::steady_clock::now();
     }
+    GiveBack();
     return result;
   }
   open_ = false;

@@ -118,7 +118,8 @@ void StepWriter::Define(const std::string& name, const std::string& sql, std::ve
 Status StepWriter::Plan(const std::vector<Step>& steps) {
   once_.clear();
   if (prepared_.size() > options_->prepared_statements || next_name_ > 2 * uint64_t{options_->prepared_statements}) {
-    CROSSFADE_TRY(ForgetPrepared());
+    CROSSFADE_TRY(connection_->Execute("DEALLOCATE ALL"));
+    ForgetPrepared();
   }
   for (auto& [name, definition] : definitions_) {
     if (!definition.prepared) {
@@ -133,14 +134,17 @@ Status StepWriter::Plan(const std::vector<Step>& steps) {
   return {};
 }
 
-Status StepWriter::ForgetPrepared() {
-  CROSSFADE_TRY(connection_->Execute("DEALLOCATE ALL"));
+void StepWriter::Use(postgres::Connection* connection) {
+  connection_ = connection;
+  ForgetPrepared();
+}
+
+void StepWriter::ForgetPrepared() {
   prepared_.clear();
   next_name_ = 0;
   for (auto& [name, definition] : definitions_) {
     definition.prepared = false;
   }
-  return {};
 }
 
 Status StepWriter::PlanStep(const Step& step, size_t index) {

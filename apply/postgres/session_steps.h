@@ -21,6 +21,8 @@ class StepWriter {
  public:
   StepWriter(postgres::Connection* connection, const PgSessionOptions* options, std::string tenant);
 
+  // Another session, in which nothing is prepared yet.
+  void Use(postgres::Connection* connection);
   // Outside of a pipeline. Prepares what is missing.
   Status Plan(const std::vector<Step>& steps);
   // Inside of a pipeline. Data CF1411 for a value that the target cannot hold; refused_step() then has it.
@@ -73,7 +75,7 @@ class StepWriter {
   Status PlanStep(const Step& step, size_t index);
   Status PlanUpdate(const Step& step, size_t index);
   Status PlanWholeRows(const Step& step, size_t index);
-  Status ForgetPrepared();
+  void ForgetPrepared();
   Status SwitchActions(bool on, size_t next_step);
   Status QueuePart(const Step& step, const Part& part);
   Status QueueArrays(const Step& step, const Part& part);

@@ -16,6 +16,7 @@ using uchar = unsigned char;
 #include <algorithm>
 #include <cctype>
 #include <cerrno>
+#include <cstdlib>
 #include <cstring>
 #include <mutex>
 
@@ -28,6 +29,8 @@ constexpr std::string_view kComponent = "db.mysql";
 
 // One row or log event may be as long as the server's own limit, and its escaped or joined form longer.
 constexpr size_t kMaxPacketBytes = size_t{4} << 30;
+// The library's buffer for a packet only grows: room beyond this is given back when the packet was used.
+constexpr size_t kKeptPacketBytes = 16 << 20;
 
 // Only logins that never hand the server our password in a form it could read. A server that is not verified could
 // otherwise ask for it in clear text.
@@ -351,8 +354,26 @@ Status Connection::SendCommand(uint8_t command, std::string_view payload) {
   return {};
 }
 
+namespace {
+
+// As the library's own net_realloc does it, with the same few bytes for headers.
+void GiveBack(NET* net) {
+  constexpr size_t kHeaders = 64;
+  if (net->max_packet <= kKeptPacketBytes || net->compress != 0) {
+    return;  // a compressed stream may hold the beginning of the next packet
+  }
+  if (void* const smaller = std::realloc(net->buff, kKeptPacketBytes + kHeaders); smaller != nullptr) {
+    net->buff = net->write_pos = net->read_pos = static_cast<uchar*>(smaller);
+    net->max_packet = kKeptPacketBytes;
+    net->buff_end = net->buff + kKeptPacketBytes;
+  }
+}
+
+}  // namespace
+
 Result<std::string_view> Connection::ReadPacket() {
   MYSQL* const mysql = state_->mysql;
+  GiveBack(&mysql->net);
   const unsigned long length = mysql_net_read_packet(mysql);
   if (length == packet_error) {
     return state_->Failed();

@@ -153,6 +153,7 @@ struct Connection::State {
 
   bool in_pipeline = false;
   size_t queued = 0;
+  size_t largest = 0;              // statement, in bytes
   std::vector<uint64_t> affected;  // of finished statements
   std::optional<Error> first_error;
   size_t failed_at = 0;
@@ -419,11 +420,14 @@ Status Connection::PipelineQueue(const std::string& name, std::span<const Parame
   state.values.clear();
   state.lengths.clear();
   state.formats.assign(parameters.size(), 1);
+  size_t bytes = 0;
   for (const Parameter& parameter : parameters) {
+    bytes += parameter.bytes ? parameter.bytes->size() : 0;
     // An empty view may hold a null pointer, which libpq would take for NULL.
     state.values.push_back(!parameter.bytes ? nullptr : parameter.bytes->empty() ? "" : parameter.bytes->data());
     state.lengths.push_back(parameter.bytes ? static_cast<int>(parameter.bytes->size()) : 0);
   }
+  state.largest = std::max(state.largest, bytes);
   if (prepared->second) {
     state.commit_under_way = true;
   }
@@ -434,6 +438,8 @@ Status Connection::PipelineQueue(const std::string& name, std::span<const Parame
   ++state.queued;
   return state.Flush();
 }
+
+size_t Connection::largest_statement() const { return state_->largest; }
 
 Result<std::vector<uint64_t>> Connection::PipelineCollect(size_t* failed) {
   State& state = *state_;

@@ -77,6 +77,8 @@ class Connection {
   // Ends the pipeline: affected rows of each queued statement. The first error makes all later ones not run.
   // `failed` (if given) gets the index of the statement that failed.
   Result<std::vector<uint64_t>> PipelineCollect(size_t* failed = nullptr);
+  // Bytes of the largest statement that was queued: libpq keeps that much memory for as long as the session lives.
+  size_t largest_statement() const;
 
   // COPY ... FROM STDIN, begun by `sql`; data as given; CopyEnd returns the rows loaded.
   Status CopyBegin(const std::string& sql);

@@ -201,6 +201,27 @@ TEST_F(PgSessionTest, ALostSessionIsForReconnect) {
   EXPECT_EQ(result.error().error_class, ErrorClass::kReconnect);
 }
 
+// Libpq keeps room for the largest statement, so such a session is exchanged once the statement is committed.
+TEST_F(PgSessionTest, GoesOnInAnotherSessionBehindALargeRow) {
+  const auto pids = [&] {
+    return Value(
+        "SELECT string_agg(pid::text, ' ') FROM pg_stat_activity WHERE datname = current_database() AND pid <> "
+        "pg_backend_pid()");
+  };
+  auto session = Open();
+  const std::string first = pids();
+  const std::string large(40 << 20, 'x');
+  for (int64_t id = 1; id <= 3; ++id) {
+    OwnedStep step(route("t"), StepKind::kInsert);
+    step.Row({}, {Int(id), Int(id), id == 2 ? Text(large) : Text("small")});
+    EXPECT_EQ(Get(session->Commit(BatchOf({step.step}, static_cast<uint64_t>(id)))).outcome, Outcome::kCommitted);
+    EXPECT_EQ(pids().find(first) == std::string::npos, id >= 2);
+  }
+  EXPECT_EQ(Value("SELECT string_agg(id || ':' || length(note), ' ' ORDER BY id) FROM t WHERE tenant_id = 'acme'"),
+            "1:5 2:41943040 3:5");
+  EXPECT_EQ(Value("SELECT low FROM crossfade.progress"), "3");
+}
+
 TEST_F(PgSessionTest, CancelEndsAWaitingCommit) {
   auto session = Open();
   OwnedStep step(route("t"), StepKind::kInsert);

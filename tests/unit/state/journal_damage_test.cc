@@ -210,6 +210,34 @@ TEST_F(JournalDamageTest, MissingPartIsNotSkipped) {
   EXPECT_EQ(CodeOf(ReadAll(*journal_, Seq{0})), "CF1304");
 }
 
+TEST_F(JournalDamageTest, PiecesThatDoNotFitAreNoBlock) {
+  using Change = std::function<void(Batch*)>;
+  const LogKey second(Seq{1}, 1);
+  const auto put = [&](std::string_view payload) -> Change {
+    return
+        [&, value = Sealed(second.view(), payload)](Batch* batch) { batch->Put(Family::kLog, second.view(), value); };
+  };
+  const std::string too_long(5 << 20, 'x');
+  const Change damages[] = {put("\x01whole"),
+                            put(PiecePrefix(5 << 20)),
+                            put(PiecePrefix(0) + "x"),
+                            put(PiecePrefix(1 << 30) + "x"),
+                            put(PiecePrefix(0) + too_long),
+                            [&](Batch* batch) { batch->Delete(Family::kLog, second.view()); }};
+  for (const Change& damage : damages) {
+    journal_.reset();
+    std::filesystem::remove_all(options_.directory);
+    journal_ = OpenJournal(options_);
+    Check(journal_->writer().Begin());
+    Check(AddInsert(journal_->writer(), table_, 1, std::string(9 << 20, 'y')));
+    Check(journal_->writer().Commit(MakeCommit(1)));
+    Check(journal_->writer().Sync());
+    Rewrite(damage);
+    journal_ = Get(Journal::Open(options_));
+    EXPECT_EQ(CodeOf(ReadAll(*journal_, Seq{0})), "CF1304");
+  }
+}
+
 TEST_F(JournalDamageTest, CommitRecordBehindTheTailIsRefused) {
   Check(AppendOne(journal_->writer(), table_, 1));
   Check(journal_->writer().Sync());
