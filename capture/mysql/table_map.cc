@@ -20,6 +20,7 @@ enum Metadata : uint8_t {
   // Geometry types, primary keys, visibility and vector dimensions say nothing that decoding needs.
 };
 
+// What the servers call a number: YEAR is one, and unsigned.
 bool IsNumeric(FieldType type) {
   switch (type) {
     case FieldType::kTiny:
@@ -30,6 +31,7 @@ bool IsNumeric(FieldType type) {
     case FieldType::kDecimal:
     case FieldType::kFloat:
     case FieldType::kDouble:
+    case FieldType::kYear:
       return true;
     default:
       return false;
