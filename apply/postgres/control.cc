@@ -85,6 +85,18 @@ CREATE TABLE crossfade.divergence (
 CREATE INDEX divergence_migration_idx ON crossfade.divergence (migration, id);
 )";
 
+// Came later than the others; a helper schema that lacks it is given it. Its owner is the others' owner: the roles of
+// all migrations are members of that one.
+constexpr const char* kMakeAuditHead = R"(
+CREATE TABLE crossfade.audit_head (
+  migration text PRIMARY KEY,
+  seq bigint NOT NULL,
+  hash text NOT NULL,
+  at timestamptz NOT NULL DEFAULT clock_timestamp());
+DO $$ BEGIN EXECUTE format('ALTER TABLE crossfade.audit_head OWNER TO %I',
+  (SELECT pg_get_userbyid(relowner) FROM pg_class WHERE oid = 'crossfade.migration'::regclass)); END $$;
+)";
+
 // Ends the transaction under way when it goes, unless Commit was called.
 class Transaction {
  public:
@@ -404,6 +416,13 @@ Status MakeControlLocked(Connection* connection) {
         ErrorClass::kConfig, "CF1506", std::string(kComponent),
         fmt::format("schema crossfade of the target was made by another version; this one knows format {}", kFormat),
         "", "schema crossfade", "format " + version.value_or("none"), "run the version that made it, or a later one"});
+  }
+  CROSSFADE_ASSIGN(const auto audit_head, connection->Scalar("SELECT to_regclass('crossfade.audit_head')::text"));
+  if (!audit_head) {
+    Transaction transaction(connection);
+    CROSSFADE_TRY(transaction.Begin());
+    CROSSFADE_TRY(connection->Execute(kMakeAuditHead));
+    CROSSFADE_TRY(transaction.Commit());
   }
   return {};
 }

@@ -13,6 +13,7 @@
 #include <set>
 #include <sstream>
 
+#include "state/audit_log.h"
 #include "tools/crossfade/settings.h"
 
 namespace crossfade::tools {
@@ -259,6 +260,7 @@ Result<Config> LoadConfig(const std::string& path) {
   text << in.rdbuf();
   Config config;
   config.path = path;
+  config.sha256 = state::Sha256(text.str());
   try {
     const toml::table root = toml::parse(text.str(), path);
     const std::vector<Setting> settings = AllSettings(&config);

@@ -11,7 +11,8 @@ namespace crossfade::tools {
 
 // Every setting with its default. Passwords are never part of it: only where to find them.
 struct Config {
-  std::string path;  // the file it came from
+  std::string path;    // the file it came from
+  std::string sha256;  // of the file as it was read, in hex
   std::string name;
   std::string state_dir;
 

@@ -265,4 +265,9 @@ Result<std::unique_ptr<apply::RowReader>> OpenTargetRows(const Config& config) {
   return apply::OpenPgRowReader(options);
 }
 
+Result<std::unique_ptr<apply::PgAuditHead>> OpenAuditHead(const Config& config) {
+  CROSSFADE_ASSIGN(const apply::PgTargetOptions options, TargetOptionsOf(config));
+  return apply::PgAuditHead::Open(options);
+}
+
 }  // namespace crossfade::tools

@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "apply/postgres/audit_head.h"
 #include "apply/row_reader.h"
 #include "apply/target.h"
 #include "capture/mysql/log_retention.h"
@@ -64,5 +65,8 @@ Result<std::unique_ptr<apply::Target>> OpenTarget(const Config& config);
 
 // A reader of what the target stores; connects.
 Result<std::unique_ptr<apply::RowReader>> OpenTargetRows(const Config& config);
+
+// Where the target keeps the head of the audit log; connects.
+Result<std::unique_ptr<apply::PgAuditHead>> OpenAuditHead(const Config& config);
 
 }  // namespace crossfade::tools
