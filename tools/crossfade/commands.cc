@@ -18,6 +18,7 @@
 #include "tools/crossfade/pipeline.h"
 #include "tools/crossfade/scratch.h"
 #include "tools/crossfade/signal_stop.h"
+#include "tools/crossfade/verify_results.h"
 
 namespace crossfade::tools {
 
@@ -114,8 +115,8 @@ Status AbortMigration(const Config& config) {
   CROSSFADE_ASSIGN(const apply::RouteSet routes, apply::RouteSet::Make(catalog.tables, RulesOf(config)));
   CROSSFADE_TRY(target->Abort(routes));
   std::error_code error;
-  for (const char* part :
-       {"journal", kDamagedJournal, "status.json", "status.json.next", "pause", "verify.lock", kScratchFolder}) {
+  for (const char* part : {"journal", kDamagedJournal, "status.json", "status.json.next", "pause", "verify.lock",
+                           kVerifyFolder, kScratchFolder}) {
     std::filesystem::remove_all(std::filesystem::path(config.state_dir) / part, error);
   }
   return {};

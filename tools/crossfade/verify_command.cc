@@ -7,6 +7,7 @@
 #include "tools/crossfade/commands.h"
 #include "tools/crossfade/signal_stop.h"
 #include "tools/crossfade/verify_output.h"
+#include "tools/crossfade/verify_results.h"
 #include "tools/crossfade/verify_session.h"
 #include "verify/verifier.h"
 
@@ -28,6 +29,10 @@ Result<verify::Outcome> Compare(const Config& config, const std::stop_token& sto
   return verifier.Run(stop);
 }
 
+int ExitCodeOf(const verify::Outcome& outcome) {
+  return outcome.differences() > 0 ? kDifferent : outcome.undecided() > 0 ? kCouldNotTell : kDone;
+}
+
 }  // namespace
 
 int VerifyCommand(const VerifyCommandOptions& options) {
@@ -41,8 +46,9 @@ int VerifyCommand(const VerifyCommandOptions& options) {
   if (!outcome) {
     return Report(outcome.error());
   }
+  const Status kept = VerifyResults(config->state_dir).Keep(*outcome);
   options.json ? PrintJson(*outcome) : PrintText(*outcome);
-  return outcome->differences() > 0 ? kDifferent : outcome->undecided() > 0 ? kCouldNotTell : kDone;
+  return kept ? ExitCodeOf(*outcome) : Report(kept.error());
 }
 
 }  // namespace crossfade::tools
