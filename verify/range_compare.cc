@@ -155,17 +155,24 @@ std::vector<std::vector<uint32_t>> Shares(const std::vector<uint32_t>& unequal, 
 }  // namespace
 
 Result<RangeResult> CompareRange(const ComparedTable& table, const ChunkRange& range, const Sides& sides,
-                                 snapshot::CopyLimits* pressure, const RangeLimits& limits,
-                                 const std::stop_token& stop) {
+                                 snapshot::CopyLimits* pressure, const RangeLimits& limits, const std::stop_token& stop,
+                                 std::atomic<uint64_t>* rows_read) {
   BucketSums source(kBuckets);
   BucketSums target(kBuckets);
-  const auto sum = [](BucketSums* sums) {
-    return [sums](const Digest& key, const Digest& row, std::string_view, apply::Fields) -> Status {
+  constexpr uint64_t kCountEvery = 256;
+  const auto sum = [](BucketSums* sums, std::atomic<uint64_t>* count) {
+    return [sums, count](const Digest& key, const Digest& row, std::string_view, apply::Fields) -> Status {
       sums->Add(key, row);
+      if (count != nullptr && sums->rows() % kCountEvery == 0) {
+        count->fetch_add(kCountEvery, std::memory_order_relaxed);
+      }
       return {};
     };
   };
-  CROSSFADE_TRY(ReadBoth(table, range, sides, pressure, stop, sum(&source), sum(&target)));
+  CROSSFADE_TRY(ReadBoth(table, range, sides, pressure, stop, sum(&source, rows_read), sum(&target, nullptr)));
+  if (rows_read != nullptr) {
+    rows_read->fetch_add(source.rows() % kCountEvery, std::memory_order_relaxed);
+  }
   RangeResult result;
   result.source_rows = source.rows();
   result.target_rows = target.rows();

@@ -1,6 +1,7 @@
 // Compares a range of one table on both sides, at whatever state each shows, and names the keys to look at again.
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 #include <stop_token>
 #include <string>
@@ -30,8 +31,9 @@ struct RangeLimits {
 };
 
 // First sums of both sides, read at the same time; then, where they differ, the rows one by one, in bounded memory.
+// `rows_read` counts the source's rows as they come for the first time.
 Result<RangeResult> CompareRange(const ComparedTable& table, const ChunkRange& range, const Sides& sides,
-                                 snapshot::CopyLimits* pressure, const RangeLimits& limits,
-                                 const std::stop_token& stop);
+                                 snapshot::CopyLimits* pressure, const RangeLimits& limits, const std::stop_token& stop,
+                                 std::atomic<uint64_t>* rows_read = nullptr);
 
 }  // namespace crossfade::verify

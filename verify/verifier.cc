@@ -57,22 +57,6 @@ std::string ShownKey(const ComparedTable& table, std::string_view key) {
 
 }  // namespace
 
-uint64_t Outcome::differences() const {
-  uint64_t sum = 0;
-  for (const TableOutcome& table : tables) {
-    sum += table.differences();
-  }
-  return sum;
-}
-
-uint64_t Outcome::undecided() const {
-  uint64_t sum = 0;
-  for (const TableOutcome& table : tables) {
-    sum += table.undecided;
-  }
-  return sum;
-}
-
 Verifier::Verifier(const snapshot::CopyPlan* plan, const apply::RouteSet* routes, state::Journal* journal,
                    const PositionOrder* order, snapshot::CopyLimits* pressure, OpenSides open,
                    const VerifyOptions& options)
@@ -87,18 +71,47 @@ Verifier::Verifier(const snapshot::CopyPlan* plan, const apply::RouteSet* routes
 Verifier::~Verifier() = default;
 
 Result<Outcome> Verifier::Run(const std::stop_token& stop) {
-  CROSSFADE_ASSIGN(const Sides first, open_());
+  {
+    CROSSFADE_ASSIGN(const Sides first, open_());
+    CROSSFADE_TRY(Begin(first));
+  }
+  CROSSFADE_TRY(CompareAll(stop));
+  CROSSFADE_ASSIGN(const Sides last, open_());
+  CROSSFADE_ASSIGN(outcome_.upto, Applied(last));
+  outcome_.ended_us = WallMicros();
+  return std::move(outcome_);
+}
+
+Status Verifier::Begin(const Sides& first) {
+  const std::lock_guard lock(mutex_);
   for (const snapshot::PlannedTable& planned : plan_->tables) {
     const apply::Route* route = routes_->Find(planned.table);
     CROSSFADE_ASSIGN(std::unique_ptr<ComparedTable> table, ComparedTable::Make(*route, first.target.get()));
-    for (const ChunkRange& range : planned.chunks) {
-      pieces_.push_back({tables_.size(), range});
+    for (size_t chunk = 0; chunk < planned.chunks.size(); ++chunk) {
+      const PieceId id{static_cast<uint32_t>(tables_.size()), static_cast<uint32_t>(chunk)};
+      if (!so_far_ || !so_far_->done.contains(id)) {
+        pieces_.push_back({id, planned.chunks[chunk]});
+      }
     }
     tables_.push_back(std::move(table));
     outcome_.tables.emplace_back().table = planned.table;
   }
+  if (so_far_) {
+    outcome_.from = so_far_->from;
+    outcome_.began_us = so_far_->began_us;
+    outcome_.resumed = so_far_->resumed;
+    for (size_t i = 0; i < outcome_.tables.size() && i < so_far_->tables.size(); ++i) {
+      rows_read_ += so_far_->tables[i].source_rows;
+      outcome_.tables[i].Add(std::move(so_far_->tables[i]), options_.max_shown);
+    }
+    return {};
+  }
   outcome_.began_us = WallMicros();
   CROSSFADE_ASSIGN(outcome_.from, Applied(first));
+  return notes_ != nullptr ? notes_->Begin(outcome_.from, outcome_.began_us) : Status{};
+}
+
+Status Verifier::CompareAll(const std::stop_token& stop) {
   {
     std::stop_source halt;
     const std::stop_callback forward(stop, [&halt] { halt.request_stop(); });
@@ -113,13 +126,27 @@ Result<Outcome> Verifier::Run(const std::stop_token& stop) {
       });
     }
   }
-  if (failed_) {
-    return Fail(std::move(*failed_));
+  return failed_ ? Status(Fail(std::move(*failed_))) : Status{};
+}
+
+PassProgress Verifier::progress() const {
+  const std::lock_guard lock(mutex_);
+  PassProgress progress;
+  progress.rows = rows_read_.load(std::memory_order_relaxed);
+  progress.differences = outcome_.differences();
+  progress.undecided = outcome_.undecided();
+  progress.tables = plan_->tables.size();
+  for (size_t i = 0; i < plan_->tables.size(); ++i) {
+    const snapshot::PlannedTable& planned = plan_->tables[i];
+    const TableOutcome* outcome = i < outcome_.tables.size() ? &outcome_.tables[i] : nullptr;
+    const bool done = outcome != nullptr && outcome->chunks == planned.chunks.size();
+    progress.chunks += planned.chunks.size();
+    progress.chunks_done += outcome == nullptr ? 0 : outcome->chunks;
+    progress.tables_done += done ? 1 : 0;
+    progress.estimated += done ? outcome->source_rows : planned.rows;
   }
-  CROSSFADE_ASSIGN(const Sides last, open_());
-  CROSSFADE_ASSIGN(outcome_.upto, Applied(last));
-  outcome_.ended_us = WallMicros();
-  return std::move(outcome_);
+  progress.estimated = std::max(progress.estimated, progress.rows);
+  return progress;
 }
 
 // The journal's end, where all of it is applied: it may be behind the last transaction, and is known before the first.
@@ -153,7 +180,6 @@ void Verifier::Work(const std::stop_token& stop) {
       Stick(compared.error());
       return;
     }
-    chunks_done_.fetch_add(1, std::memory_order_relaxed);
   }
 }
 
@@ -198,8 +224,9 @@ Status Verifier::CompareWithRetry(const Piece& piece, Sides* sides, const std::s
 }
 
 Status Verifier::Compare(const Piece& piece, const Sides& sides, const std::stop_token& stop) {
-  const ComparedTable& table = *tables_[piece.table];
-  CROSSFADE_ASSIGN(RangeResult range, CompareRange(table, piece.range, sides, pressure_, options_.range, stop));
+  const ComparedTable& table = *tables_[piece.id.table];
+  CROSSFADE_ASSIGN(RangeResult range,
+                   CompareRange(table, piece.range, sides, pressure_, options_.range, stop, &rows_read_));
   const uint64_t rechecked = range.candidates.size();
   Decision decision;
   if (!range.candidates.empty()) {
@@ -215,32 +242,26 @@ Status Verifier::Compare(const Piece& piece, const Sides& sides, const std::stop
   for (const Difference& difference : decision.differences) {
     CROSSFADE_TRY(Show(table, difference, &part));
   }
-  rows_done_.fetch_add(range.source_rows, std::memory_order_relaxed);
-  const std::lock_guard lock(mutex_);
-  TableOutcome& outcome = outcome_.tables[piece.table];
-  ++outcome.chunks;
-  outcome.source_rows += range.source_rows;
-  outcome.target_rows += range.target_rows;
-  outcome.rechecked += rechecked;
-  outcome.missing += part.missing;
-  outcome.extra += part.extra;
-  outcome.different += part.different;
-  outcome.undecided += decision.undecided.size() + range.more;
+  part.chunks = 1;
+  part.source_rows = range.source_rows;
+  part.target_rows = range.target_rows;
+  part.rechecked = rechecked;
+  part.undecided = decision.undecided.size() + range.more;
   if (range.more > 0) {
-    outcome.why_undecided = "too many rows differ to look at each again; mend those that are shown first";
+    part.why_undecided = "too many rows differ to look at each again; mend those that are shown first";
   } else if (!decision.undecided.empty()) {
-    outcome.why_undecided = decision.why_undecided;
-  }
-  for (ShownDifference& shown : part.shown) {
-    if (outcome.shown.size() < options_.max_shown) {
-      outcome.shown.push_back(std::move(shown));
-    }
+    part.why_undecided = decision.why_undecided;
   }
   for (const std::string& key : decision.undecided) {
-    if (outcome.shown_undecided.size() < options_.max_shown) {
-      outcome.shown_undecided.push_back(ShownKey(table, key));
+    if (part.shown_undecided.size() < options_.max_shown) {
+      part.shown_undecided.push_back(ShownKey(table, key));
     }
   }
+  const std::lock_guard lock(mutex_);
+  if (notes_ != nullptr) {
+    CROSSFADE_TRY(notes_->PieceDone(piece.id, part));
+  }
+  outcome_.tables[piece.id.table].Add(std::move(part), options_.max_shown);
   return {};
 }
 

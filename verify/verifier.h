@@ -17,54 +17,13 @@
 #include "snapshot/limits.h"
 #include "snapshot/plan.h"
 #include "state/journal.h"
+#include "verify/outcome.h"
+#include "verify/pass_notes.h"
 #include "verify/range_compare.h"
 #include "verify/recheck.h"
 #include "verify/sides.h"
 
 namespace crossfade::verify {
-
-// A difference as a person reads it.
-struct ShownDifference {
-  DifferenceKind kind = DifferenceKind::kDifferent;
-  std::string key;  // "id=5, line=2"
-  struct Cell {
-    std::string column;
-    std::string source;
-    std::string target;
-  };
-  std::vector<Cell> cells;  // the columns that differ; of a row that is on one side only: all of them
-};
-
-struct TableOutcome {
-  std::string table;  // source name
-  uint64_t chunks = 0;
-  uint64_t source_rows = 0;
-  uint64_t target_rows = 0;
-  uint64_t rechecked = 0;  // rows that were looked at again
-  uint64_t missing = 0;
-  uint64_t extra = 0;
-  uint64_t different = 0;
-  uint64_t undecided = 0;
-  std::string why_undecided;
-  std::vector<ShownDifference> shown;  // the first ones
-  std::vector<std::string> shown_undecided;
-
-  uint64_t differences() const { return missing + extra + different; }
-};
-
-struct Outcome {
-  std::vector<TableOutcome> tables;  // in the plan's order
-  // What was applied on the target when the pass began and when it ended: each row was compared in a state at or
-  // behind `from`.
-  Position from;
-  Position upto;
-  int64_t began_us = 0;
-  int64_t ended_us = 0;
-
-  uint64_t differences() const;
-  uint64_t undecided() const;
-  bool equal() const { return differences() == 0 && undecided() == 0; }
-};
 
 struct VerifyOptions {
   uint32_t readers = 2;              // chunks compared at the same time: as many connections on each side
@@ -72,6 +31,18 @@ struct VerifyOptions {
   std::chrono::seconds outage{120};  // a side that is away for longer ends the pass
   RangeLimits range;
   RecheckOptions recheck;
+};
+
+// How far a pass is.
+struct PassProgress {
+  uint64_t rows = 0;       // read of the source; with those of earlier processes
+  uint64_t estimated = 0;  // never less than what was read
+  size_t chunks_done = 0;
+  size_t chunks = 0;
+  size_t tables_done = 0;
+  size_t tables = 0;
+  uint64_t differences = 0;
+  uint64_t undecided = 0;
 };
 
 // One use. Everything given must outlive it.
@@ -83,18 +54,23 @@ class Verifier {
            const PositionOrder* order, snapshot::CopyLimits* pressure, OpenSides open, const VerifyOptions& options);
   ~Verifier();
 
+  // Before Run: what is done is noted there.
+  void NoteIn(PassNotes* notes) { notes_ = notes; }
+  // Before Run: goes on with a pass that has the same plan.
+  void GoOnWith(PassSoFar so_far) { so_far_ = std::move(so_far); }
   // Transient CF1801 when stopped; else the first error that a new connection does not mend.
   Result<Outcome> Run(const std::stop_token& stop);
 
   // From any thread, meanwhile.
-  uint64_t chunks_done() const { return chunks_done_.load(std::memory_order_relaxed); }
-  uint64_t rows_done() const { return rows_done_.load(std::memory_order_relaxed); }
+  PassProgress progress() const;
 
  private:
   struct Piece {
-    size_t table = 0;
+    PieceId id;
     ChunkRange range;
   };
+  Status Begin(const Sides& first);
+  Status CompareAll(const std::stop_token& stop);
   std::optional<Piece> Next();
   void Work(const std::stop_token& stop);
   Status CompareWithRetry(const Piece& piece, Sides* sides, const std::stop_token& stop);
@@ -113,10 +89,11 @@ class Verifier {
   std::vector<std::unique_ptr<ComparedTable>> tables_;
   // Once the journal was waited for in vain it is not waited for that long again.
   std::atomic<bool> journal_stands_{false};
-  std::atomic<uint64_t> chunks_done_{0};
-  std::atomic<uint64_t> rows_done_{0};
+  std::atomic<uint64_t> rows_read_{0};
+  PassNotes* notes_ = nullptr;
+  std::optional<PassSoFar> so_far_;
 
-  std::mutex mutex_;
+  mutable std::mutex mutex_;
   std::vector<Piece> pieces_;    // mutex_
   size_t next_ = 0;              // mutex_
   Outcome outcome_;              // mutex_

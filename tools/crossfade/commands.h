@@ -52,6 +52,7 @@ int JournalCommand(const JournalCommandOptions& options);
 struct VerifyCommandOptions {
   std::string config;
   bool json = false;
+  bool restart = false;  // even if a pass was interrupted
 };
 // Compares every row of both sides.
 int VerifyCommand(const VerifyCommandOptions& options);

@@ -68,12 +68,13 @@ void AddCommands(CLI::App* app, Options* o) {
   AddCommand(app, "check", "Say whether source and target are ready, and what to change. Changes nothing.", o)
       ->add_flag("--json", o->json, "as JSON");
   AddCommand(app, "status", "Show where a migration is.", o)->add_flag("--json", o->json, "as JSON");
-  AddCommand(
+  CLI::App* verify = AddCommand(
       app, "verify",
       "Compare every row of both sides, while 'run' follows and applications write. Changes nothing. Exit code 0: "
       "equal; 1: different; 2: some rows could not be decided.",
-      o)
-      ->add_flag("--json", o->json, "as JSON");
+      o);
+  verify->add_flag("--json", o->json, "as JSON");
+  verify->add_flag("--restart", o->verify.restart, "begin anew, even if a pass of the last 24 hours was interrupted");
   AddCommand(app, "pause", "Make the copy of a running migration wait; capture goes on.", o);
   AddCommand(app, "resume", "Let a paused copy go on.", o);
   AddCommand(app, "abort",

@@ -1,10 +1,14 @@
 // crossfade verify.
 #include <spdlog/spdlog.h>
 
+#include <chrono>
 #include <memory>
+#include <optional>
 
+#include "core/clock.h"
 #include "snapshot/limits.h"
 #include "tools/crossfade/commands.h"
+#include "tools/crossfade/pass_file.h"
 #include "tools/crossfade/signal_stop.h"
 #include "tools/crossfade/verify_output.h"
 #include "tools/crossfade/verify_results.h"
@@ -15,9 +19,63 @@ namespace crossfade::tools {
 
 namespace {
 
-Result<verify::Outcome> Compare(const Config& config, const std::stop_token& stop) {
+// A pass that is older says too little about today.
+constexpr std::chrono::hours kMaxAgeOfInterrupted{24};
+
+// What must be the same for a pass to go on: both sides, what is compared, and how it is read.
+std::string IdentityOf(const Config& c, VerifySession* session) {
+  std::string text =
+      fmt::format("{}|{}:{}{}/{}|{}:{}/{}/{}|{}|{}|{}|{}|", session->journal()->id(), c.source.host, c.source.port,
+                  c.source.socket, c.source.database, c.target.host, c.target.port, c.target.database, c.target.schema,
+                  c.tenant.mode, c.tenant.column, c.tenant.value, c.verify.chunk_rows);
+  text += fmt::format("{}|{}|{}|{}|", c.types.zero_dates, c.types.nul_bytes, c.types.time, c.types.text_keys);
+  for (const auto& route : session->routes().routes()) {
+    text += route->source.Encode();
+  }
+  const verify::Digest digest = verify::DigestOf(text);
+  return fmt::format("{:016x}{:016x}", digest.high, digest.low);
+}
+
+void SayThatItGoesOn(const InterruptedPass& pass) {
+  uint64_t rows = 0;
+  for (const verify::TableOutcome& table : pass.so_far.tables) {
+    rows += table.source_rows;
+  }
+  spdlog::warn(
+      "verify: goes on with the pass that began {} s ago, at {}: {} of {} chunks are done, {} rows; with --restart it "
+      "begins anew",
+      (WallMicros() - pass.so_far.began_us) / 1'000'000, pass.so_far.from.ToString(), pass.so_far.done.size(),
+      pass.plan.chunk_count(), rows);
+}
+
+// A pass whose result cannot be kept stays where it is, and the next one ends it.
+Status Keep(const Config& config, const verify::Outcome& outcome) {
+  CROSSFADE_TRY(VerifyResults(config.state_dir).Keep(outcome));
+  return PassFile::Remove(config.state_dir);
+}
+
+struct Compared {
+  verify::Outcome outcome;
+  Status kept;
+};
+
+Result<Compared> Compare(const Config& config, const VerifyCommandOptions& command, const std::stop_token& stop) {
   CROSSFADE_ASSIGN(const std::unique_ptr<VerifySession> session, VerifySession::Open(config));
-  CROSSFADE_ASSIGN(const snapshot::CopyPlan plan, session->Plan());
+  const std::string identity = IdentityOf(config, session.get());
+  std::optional<InterruptedPass> interrupted;
+  if (!command.restart) {
+    interrupted = PassFile::Load(config.state_dir, identity, kMaxAgeOfInterrupted);
+  }
+  snapshot::CopyPlan plan;
+  std::unique_ptr<PassFile> notes;
+  if (interrupted) {
+    SayThatItGoesOn(*interrupted);
+    plan = interrupted->plan;
+    CROSSFADE_ASSIGN(notes, PassFile::GoOn(config.state_dir));
+  } else {
+    CROSSFADE_ASSIGN(plan, session->Plan());
+    CROSSFADE_ASSIGN(notes, PassFile::BeginNew(config.state_dir, identity, plan));
+  }
   snapshot::CopyLimits limits;
   limits.SetRowsPerSecond(config.verify.max_rows_per_second);
   verify::VerifyOptions options;
@@ -26,7 +84,13 @@ Result<verify::Outcome> Compare(const Config& config, const std::stop_token& sto
   verify::Verifier verifier(
       &plan, &session->routes(), session->journal(), &session->order(), &limits, [&] { return session->OpenSides(); },
       options);
-  return verifier.Run(stop);
+  verifier.NoteIn(notes.get());
+  if (interrupted) {
+    verifier.GoOnWith(std::move(interrupted->so_far));
+  }
+  CROSSFADE_ASSIGN(verify::Outcome outcome, verifier.Run(stop));
+  Status kept = Keep(config, outcome);  // while nobody else may compare
+  return Compared{std::move(outcome), std::move(kept)};
 }
 
 int ExitCodeOf(const verify::Outcome& outcome) {
@@ -42,13 +106,12 @@ int VerifyCommand(const VerifyCommandOptions& options) {
   }
   const SignalStop signals;
   spdlog::set_level(spdlog::level::from_str(config->log.level));
-  const Result<verify::Outcome> outcome = Compare(*config, signals.token());
-  if (!outcome) {
-    return Report(outcome.error());
+  const Result<Compared> compared = Compare(*config, options, signals.token());
+  if (!compared) {
+    return Report(compared.error());
   }
-  const Status kept = VerifyResults(config->state_dir).Keep(*outcome);
-  options.json ? PrintJson(*outcome) : PrintText(*outcome);
-  return kept ? ExitCodeOf(*outcome) : Report(kept.error());
+  options.json ? PrintJson(compared->outcome) : PrintText(compared->outcome);
+  return compared->kept ? ExitCodeOf(compared->outcome) : Report(compared->kept.error());
 }
 
 }  // namespace crossfade::tools

@@ -57,6 +57,8 @@ void PrintDifferences(const verify::TableOutcome& table) {
   }
 }
 
+}  // namespace
+
 nlohmann::json JsonOf(const verify::TableOutcome& table) {
   nlohmann::json differences = nlohmann::json::array();
   for (const verify::ShownDifference& difference : table.shown) {
@@ -81,17 +83,45 @@ nlohmann::json JsonOf(const verify::TableOutcome& table) {
           {"differences", differences}};
 }
 
-}  // namespace
+std::optional<verify::TableOutcome> TableFromJson(const nlohmann::json& json) {
+  verify::TableOutcome table;
+  try {
+    table.table = json.at("table");
+    table.chunks = json.at("chunks");
+    table.source_rows = json.at("source_rows");
+    table.target_rows = json.at("target_rows");
+    table.rechecked = json.at("rechecked");
+    table.missing = json.at("missing");
+    table.extra = json.at("extra");
+    table.different = json.at("different");
+    table.undecided = json.at("undecided");
+    table.why_undecided = json.at("why_undecided");
+    table.shown_undecided = json.at("undecided_keys");
+    for (const nlohmann::json& difference : json.at("differences")) {
+      verify::ShownDifference& shown = table.shown.emplace_back();
+      shown.key = difference.at("key");
+      shown.kind = difference.at("kind") == NameOf(verify::DifferenceKind::kMissing) ? verify::DifferenceKind::kMissing
+                   : difference.at("kind") == NameOf(verify::DifferenceKind::kExtra)
+                       ? verify::DifferenceKind::kExtra
+                       : verify::DifferenceKind::kDifferent;
+      for (const nlohmann::json& cell : difference.at("columns")) {
+        shown.cells.push_back({cell.at("column"), cell.at("source"), cell.at("target")});
+      }
+    }
+  } catch (const nlohmann::json::exception&) {
+    return std::nullopt;
+  }
+  return table;
+}
 
 nlohmann::json JsonOf(const verify::Outcome& outcome) {
   nlohmann::json tables = nlohmann::json::array();
   for (const verify::TableOutcome& table : outcome.tables) {
     tables.push_back(JsonOf(table));
   }
-  return {{"result", VerdictOf(outcome)},     {"from", outcome.from.ToString()},
-          {"upto", outcome.upto.ToString()},  {"began_us", outcome.began_us},
-          {"ended_us", outcome.ended_us},     {"differences", outcome.differences()},
-          {"undecided", outcome.undecided()}, {"tables", tables}};
+  return {{"result", VerdictOf(outcome)},     {"from", outcome.from.ToString()}, {"upto", outcome.upto.ToString()},
+          {"began_us", outcome.began_us},     {"ended_us", outcome.ended_us},    {"differences", outcome.differences()},
+          {"undecided", outcome.undecided()}, {"resumed", outcome.resumed},      {"tables", tables}};
 }
 
 void PrintJson(const verify::Outcome& outcome) {

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <nlohmann/json_fwd.hpp>
+#include <optional>
 
 #include "verify/verifier.h"
 
@@ -12,5 +13,8 @@ void PrintText(const verify::Outcome& outcome);
 void PrintJson(const verify::Outcome& outcome);
 
 nlohmann::json JsonOf(const verify::Outcome& outcome);
+// There and back: a pass that goes on takes from it what was found before. Nothing for what is no such JSON.
+nlohmann::json JsonOf(const verify::TableOutcome& table);
+std::optional<verify::TableOutcome> TableFromJson(const nlohmann::json& json);
 
 }  // namespace crossfade::tools

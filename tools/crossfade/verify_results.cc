@@ -19,14 +19,6 @@ namespace crossfade::tools {
 
 namespace {
 
-tl::unexpected<Error> CannotWrite(const std::string& path, int reason) {
-  auto failed = MakeError(ErrorClass::kConfig, "CF1784", "verify", "the result cannot be kept");
-  failed.value().object = path;
-  failed.value().found = std::strerror(reason);
-  failed.value().fix = "free space on that disk, and let this account write there; then compare again";
-  return failed;
-}
-
 // Closes it, too. 0, or the reason.
 int WriteAndSync(int fd, std::string_view bytes) {
   int reason = fd < 0 ? errno : 0;
@@ -79,6 +71,14 @@ LastLine ReadLastLine(const std::string& path) {
 
 }  // namespace
 
+tl::unexpected<Error> CannotKeep(const std::string& path, int reason) {
+  auto failed = MakeError(ErrorClass::kConfig, "CF1784", "verify", "what was compared cannot be kept");
+  failed.value().object = path;
+  failed.value().found = std::strerror(reason);
+  failed.value().fix = "free space on that disk, and let this account write there; then compare again";
+  return failed;
+}
+
 Status ReplaceFile(const std::string& path, std::string_view bytes) {
   const std::string next = path + ".next";
   int reason = WriteAndSync(::open(next.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600), bytes);
@@ -87,13 +87,13 @@ Status ReplaceFile(const std::string& path, std::string_view bytes) {
     reason = std::rename(next.c_str(), path.c_str()) == 0 ? SyncFolderOf(path) : errno;
     CROSSFADE_FAILPOINT("verify.replace.after");
   }
-  return reason == 0 ? Status{} : CannotWrite(path, reason);
+  return reason == 0 ? Status{} : CannotKeep(path, reason);
 }
 
 Status MakeVerifyFolder(const std::string& state_dir) {
   const std::string path = state_dir + "/" + kVerifyFolder;
   if (::mkdir(path.c_str(), 0700) != 0 && errno != EEXIST) {
-    return CannotWrite(path, errno);
+    return CannotKeep(path, errno);
   }
   return {};
 }
@@ -113,6 +113,7 @@ Status VerifyResults::AppendPass(const verify::Outcome& outcome) const {
   for (const verify::TableOutcome& table : outcome.tables) {
     rows += table.source_rows;
   }
+  whole.erase("resumed");
   whole["rows"] = rows;
   whole["tables"] = outcome.tables.size();
   const LastLine last = ReadLastLine(PassesPath());
@@ -124,7 +125,7 @@ Status VerifyResults::AppendPass(const verify::Outcome& outcome) const {
   CROSSFADE_FAILPOINT("verify.append.before");
   const int reason = WriteAndSync(fd, (last.torn ? "\n" : "") + Text(whole, -1));
   CROSSFADE_FAILPOINT("verify.append.after");
-  return reason == 0 ? Status{} : CannotWrite(PassesPath(), reason);
+  return reason == 0 ? Status{} : CannotKeep(PassesPath(), reason);
 }
 
 }  // namespace crossfade::tools

@@ -12,6 +12,8 @@ namespace crossfade::tools {
 // The folder of the state directory for what comparisons keep; mode 0700, as it holds rows.
 inline constexpr const char* kVerifyFolder = "verify";
 
+// Config CF1784.
+tl::unexpected<Error> CannotKeep(const std::string& path, int reason);
 // Replaces a file as a whole: a reader sees the old bytes or the new ones, also after a loss of power. Config CF1784.
 Status ReplaceFile(const std::string& path, std::string_view bytes);
 Status MakeVerifyFolder(const std::string& state_dir);

@@ -1,0 +1,183 @@
+#include "tools/crossfade/pass_file.h"
+
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <charconv>
+#include <filesystem>
+#include <fstream>
+#include <nlohmann/json.hpp>
+
+#include "core/clock.h"
+#include "core/failpoint.h"
+#include "tools/crossfade/verify_output.h"
+#include "tools/crossfade/verify_results.h"
+
+namespace crossfade::tools {
+
+namespace {
+
+constexpr int kVersion = 1;
+constexpr uint64_t kMaxShown = 1000;  // of a table; with more the file would be read into much memory
+constexpr std::chrono::seconds kSyncEvery{1};
+
+std::string PathIn(const std::string& state_dir) { return state_dir + "/" + kVerifyFolder + "/pass.jsonl"; }
+
+std::string Hex(std::string_view bytes) {
+  std::string out;
+  for (const char c : bytes) {
+    out += fmt::format("{:02x}", static_cast<uint8_t>(c));
+  }
+  return out;
+}
+
+std::string FromHex(std::string_view hex) {
+  std::string out;
+  for (size_t i = 0; i + 1 < hex.size(); i += 2) {
+    uint8_t byte = 0;
+    std::from_chars(hex.data() + i, hex.data() + i + 2, byte, 16);
+    out += static_cast<char>(byte);
+  }
+  return out;
+}
+
+// The first line. Nothing if it is of another pass than asked for.
+std::optional<InterruptedPass> HeadOf(const nlohmann::json& json, const std::string& identity, int64_t not_before_us) {
+  if (!json.is_object() || json.value("version", 0) != kVersion || json.value("identity", "") != identity ||
+      json.value("began_us", int64_t{0}) < not_before_us) {
+    return std::nullopt;
+  }
+  Result<snapshot::CopyPlan> plan = snapshot::CopyPlan::Decode(FromHex(json.value("plan", "")));
+  Result<Position> from = Position::Decode(FromHex(json.value("from", "")));
+  if (!plan || !from) {
+    return std::nullopt;
+  }
+  InterruptedPass pass;
+  pass.so_far.from = std::move(*from);
+  pass.so_far.began_us = json.value("began_us", int64_t{0});
+  pass.so_far.resumed = 1;
+  pass.so_far.tables.resize(plan->tables.size());
+  pass.plan = std::move(*plan);
+  return pass;
+}
+
+// False for what is no line of ours.
+bool AddLine(const nlohmann::json& json, InterruptedPass* pass) {
+  if (!json.is_object()) {
+    return false;
+  }
+  if (json.contains("resumed_us")) {
+    ++pass->so_far.resumed;
+    return true;
+  }
+  const verify::PieceId piece{json.value("table", UINT32_MAX), json.value("chunk", UINT32_MAX)};
+  const auto found = json.find("found");
+  if (found == json.end() || piece.table >= pass->plan.tables.size() ||
+      piece.chunk >= pass->plan.tables[piece.table].chunks.size()) {
+    return false;
+  }
+  std::optional<verify::TableOutcome> part = TableFromJson(*found);
+  if (!part) {
+    return false;
+  }
+  if (pass->so_far.done.insert(piece).second) {
+    pass->so_far.tables[piece.table].Add(std::move(*part), kMaxShown);
+  }
+  return true;
+}
+
+}  // namespace
+
+std::optional<InterruptedPass> PassFile::Load(const std::string& state_dir, const std::string& identity,
+                                              std::chrono::seconds max_age) {
+  std::ifstream in(PathIn(state_dir), std::ios::binary);
+  std::optional<InterruptedPass> pass;
+  const int64_t not_before_us = WallMicros() - std::chrono::microseconds(max_age).count();
+  std::string line;
+  std::streamoff good = 0;
+  while (std::getline(in, line) && !in.eof()) {  // a line without an end was torn
+    const nlohmann::json json = nlohmann::json::parse(line, nullptr, false);
+    try {
+      if (!pass ? !(pass = HeadOf(json, identity, not_before_us)) : !AddLine(json, &*pass)) {
+        break;
+      }
+    } catch (const nlohmann::json::exception&) {
+      break;  // a member of another type
+    }
+    good += static_cast<std::streamoff>(line.size()) + 1;
+  }
+  std::error_code error;
+  if (pass) {
+    std::filesystem::resize_file(PathIn(state_dir), static_cast<uintmax_t>(good), error);
+  }
+  return error ? std::nullopt : std::move(pass);
+}
+
+Result<std::unique_ptr<PassFile>> PassFile::GoOn(const std::string& state_dir) {
+  const std::string path = PathIn(state_dir);
+  const int fd = ::open(path.c_str(), O_WRONLY | O_APPEND | O_CLOEXEC);
+  if (fd < 0) {
+    return CannotKeep(path, errno);
+  }
+  std::unique_ptr<PassFile> file(new PassFile(path, fd));
+  CROSSFADE_TRY(file->Append(nlohmann::json{{"resumed_us", WallMicros()}}.dump()));
+  return file;
+}
+
+Result<std::unique_ptr<PassFile>> PassFile::BeginNew(const std::string& state_dir, const std::string& identity,
+                                                     const snapshot::CopyPlan& plan) {
+  CROSSFADE_TRY(MakeVerifyFolder(state_dir));
+  const std::string path = PathIn(state_dir);
+  const int fd = ::open(path.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_APPEND | O_CLOEXEC, 0600);
+  if (fd < 0) {
+    return CannotKeep(path, errno);
+  }
+  std::unique_ptr<PassFile> file(new PassFile(path, fd));
+  file->identity_ = identity;
+  file->plan_ = Hex(plan.Encode());
+  return file;
+}
+
+Status PassFile::Remove(const std::string& state_dir) {
+  std::error_code error;
+  std::filesystem::remove(PathIn(state_dir), error);
+  return error ? Status(CannotKeep(PathIn(state_dir), error.value())) : Status{};
+}
+
+PassFile::~PassFile() { ::close(fd_); }
+
+Status PassFile::Begin(const Position& from, int64_t began_us) {
+  return Append(nlohmann::json{
+      {"version", kVersion},
+      {"identity", identity_},
+      {"began_us", began_us},
+      {"from", Hex(from.Encode())},
+      {"plan",
+       plan_}}.dump());
+}
+
+Status PassFile::PieceDone(const verify::PieceId& piece, const verify::TableOutcome& part) {
+  return Append(nlohmann::json{{"table", piece.table}, {"chunk", piece.chunk}, {"found", JsonOf(part)}}.dump(
+      -1, ' ', false, nlohmann::json::error_handler_t::replace));
+}
+
+Status PassFile::Append(const std::string& line) {
+  const std::string bytes = line + "\n";
+  CROSSFADE_FAILPOINT("verify.note.before");
+  const ssize_t written = ::write(fd_, bytes.data(), bytes.size());
+  if (written != static_cast<ssize_t>(bytes.size())) {
+    return CannotKeep(path_, written < 0 ? errno : ENOSPC);
+  }
+  const auto now = std::chrono::steady_clock::now();
+  if (now - synced_ >= kSyncEvery) {
+    synced_ = now;
+    if (::fdatasync(fd_) != 0) {
+      return CannotKeep(path_, errno);
+    }
+  }
+  CROSSFADE_FAILPOINT("verify.note.after");
+  return {};
+}
+
+}  // namespace crossfade::tools

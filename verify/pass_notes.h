@@ -1,0 +1,40 @@
+// What is done of a pass, so that one that was interrupted goes on where it was.
+#pragma once
+
+#include <compare>
+#include <cstdint>
+#include <set>
+#include <vector>
+
+#include "core/error.h"
+#include "core/position.h"
+#include "verify/outcome.h"
+
+namespace crossfade::verify {
+
+// A chunk of a pass: its table's place in the plan, and its own among the table's ranges.
+struct PieceId {
+  uint32_t table = 0;
+  uint32_t chunk = 0;
+  friend auto operator<=>(const PieceId&, const PieceId&) = default;
+};
+
+// What earlier processes have done of the pass. All of it was compared at or behind `from`.
+struct PassSoFar {
+  Position from;
+  int64_t began_us = 0;
+  uint32_t resumed = 0;  // times that a process went on with it
+  std::set<PieceId> done;
+  std::vector<TableOutcome> tables;  // what was found in them; in the plan's order
+};
+
+class PassNotes {
+ public:
+  virtual ~PassNotes() = default;
+  // Calls come one at a time. After a kill what was noted is there again; after a loss of power all but the last
+  // seconds.
+  virtual Status Begin(const Position& from, int64_t began_us) = 0;
+  virtual Status PieceDone(const PieceId& piece, const TableOutcome& part) = 0;
+};
+
+}  // namespace crossfade::verify
