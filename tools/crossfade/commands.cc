@@ -116,7 +116,7 @@ Status AbortMigration(const Config& config) {
   CROSSFADE_TRY(target->Abort(routes));
   std::error_code error;
   for (const char* part : {"journal", kDamagedJournal, "status.json", "status.json.next", "pause", "verify.lock",
-                           kVerifyFolder, kScratchFolder}) {
+                           kVerifyFolder, "history", kScratchFolder}) {
     std::filesystem::remove_all(std::filesystem::path(config.state_dir) / part, error);
   }
   return {};

@@ -12,6 +12,7 @@
 #include <fstream>
 #include <nlohmann/json.hpp>
 #include <sstream>
+#include <utility>
 
 #include "core/clock.h"
 #include "core/failpoint.h"
@@ -101,6 +102,19 @@ std::string PhaseName(Phase phase) {
 
 void StatusBoard::SetPhase(Phase phase) {
   Update([&](StatusReport* report) { report->phase = phase; });
+}
+
+void StatusBoard::NoteChange() {
+  constexpr size_t kMostChanges = 100;
+  if (changes_.size() == kMostChanges) {
+    changes_.erase(changes_.begin());
+  }
+  changes_.push_back({WallMicros(), report_.phase});
+}
+
+std::vector<PhaseChange> StatusBoard::TakePhaseChanges() {
+  const std::lock_guard lock(mutex_);
+  return std::exchange(changes_, {});
 }
 
 void StatusBoard::SetError(const Error& error) {

@@ -19,6 +19,11 @@ namespace crossfade::tools {
 enum class Phase : uint8_t { kStarting, kCopying, kBuildingKeys, kCatchingUp, kFollowing, kStopped, kFailed };
 std::string PhaseName(Phase phase);
 
+struct PhaseChange {
+  int64_t at_us = 0;
+  Phase phase = Phase::kStarting;
+};
+
 struct TableStatus {
   uint64_t rows_done = 0;
   uint64_t rows_estimated = 0;
@@ -76,7 +81,11 @@ class StatusBoard {
   template <typename Change>
   void Update(Change change) {
     const std::lock_guard lock(mutex_);
+    const Phase before = report_.phase;
     change(&report_);
+    if (report_.phase != before) {
+      NoteChange();
+    }
   }
   StatusReport Read() const {
     const std::lock_guard lock(mutex_);
@@ -84,10 +93,15 @@ class StatusBoard {
   }
   void SetPhase(Phase phase);
   void SetError(const Error& error);
+  // The changes of phase since the last call, the latest ones if they were very many.
+  std::vector<PhaseChange> TakePhaseChanges();
 
  private:
+  void NoteChange();
+
   mutable std::mutex mutex_;
-  StatusReport report_;  // guarded by mutex_
+  StatusReport report_;               // guarded by mutex_
+  std::vector<PhaseChange> changes_;  // guarded by mutex_
 };
 
 std::string StatusJson(const StatusReport& report);

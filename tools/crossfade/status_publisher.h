@@ -1,10 +1,11 @@
-// Keeps the status file of a state directory we own up to date.
+// Keeps the status file and the history of a state directory we own up to date.
 #pragma once
 
 #include <functional>
 #include <string>
 #include <thread>
 
+#include "tools/crossfade/history.h"
 #include "tools/crossfade/status.h"
 
 namespace crossfade::tools {
@@ -22,6 +23,8 @@ class StatusPublisher {
 
   std::string state_dir_;
   StatusBoard* board_;
+  HistoryWriter history_;
+  bool history_warned_ = false;
   std::function<void()> refresh_;  // called before each write, to bring slow figures up to date
   std::jthread thread_;
 };
