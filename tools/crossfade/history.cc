@@ -266,7 +266,8 @@ Status HistoryWriter::Flush() {
 
 Status HistoryWriter::Thin() {
   CROSSFADE_ASSIGN(History history, ReadHistory(state_dir_));
-  while (history.samples.size() > limits_.max_samples / 2) {
+  // A little more than half is left where the steps do not begin with the first sample.
+  while (history.samples.size() > limits_.max_samples / 2 + 1) {
     step_us_ *= 2;
     history.samples = Thinned(history.samples, step_us_);
   }
