@@ -41,6 +41,10 @@ import servers
 CASES = os.path.join(TESTS, "cases")
 OWN_OPTIONS = {"engines", "paths", "why", "exit", "says", "variants", "server"}
 
+# Who found a failure: what the servers' own clients say of the rows, which knows nothing of the program, or its own comparison.
+BY_CLIENTS = "by the servers' own clients"
+BY_VERIFY = "crossfade verify"
+
 # Name -> (options of the source server by engine, settings of the program).
 VARIANTS = {
     "plain": ({}, {}),
@@ -188,7 +192,7 @@ class Batch:
         for case in live:
             failure = self._check(case, database)
             if failure:
-                failures[case] = failure
+                failures[case] = "%s: %s%s" % (BY_CLIENTS, failure, "\n" + failures[case] if case in failures else "")
         if not failures:
             self.source.client("DROP DATABASE " + database)
             self.target.client("DROP DATABASE %s WITH (FORCE)" % database)
@@ -203,7 +207,7 @@ class Batch:
         for case in cases:
             mine = [table for name, table in wrong.items() if name in case.tables()]
             if mine or not wrong:
-                failures[case] = "crossfade verify ended with %d: %s%s" % (code, json.dumps(mine)[:2000], err)
+                failures[case] = "%s ended with %d: %s%s" % (BY_VERIFY, code, json.dumps(mine)[:2000], err)
 
     def _expect_exit(self, case, move, failures):
         if self.path == "snapshot":
@@ -235,10 +239,9 @@ class Batch:
                 return "%s\n%s" % (query, error)
             if got != rows:
                 return "%s\nexpected:\n%sgot:\n%s" % (query, rows, got)
-        zero_dates = str(case.settings.get("types.zero_dates", "stop"))
+        policies = {name: str(case.settings.get("types." + name, "stop")) for name in ("zero_dates", "nul_bytes")}
         report = compare.Comparison(self.source, database, self.target, database, tenant_column="tenant_id",
-                                    tenant_value="acme", zero_dates=zero_dates,
-                                    directory=self.runner.directory).run(set(case.tables()))
+                                    tenant_value="acme", directory=self.runner.directory, **policies).run(set(case.tables()))
         return None if report.equal else str(report)
 
 

@@ -4,8 +4,8 @@
 #   test.sh [--quick | --full] [--filter RE]
 #
 #   --quick     the inner loop: each case once, a sample of the crash tests, no load; under 5 minutes when built
-#   --full      all variants of the servers and settings, more random crashes, a million rows under load, each rule that closes a
-#               hazard taken out in turn, which the hazard's test must notice, and clang-tidy
+#   --full      all variants of the servers and settings, more random crashes, a million rows under load, an hour of comparing under load, each
+#               rule that closes a hazard and each of the types taken out or wrong in turn, which a test must notice, and clang-tidy
 #   --filter    only tests whose name matches (unit tests, cases, hazards, crash points)
 #
 # The last line is "N passed, N failed, N skipped". With CI=true a skipped test is a failure, unless the archive that
@@ -229,10 +229,12 @@ run_tests cases "$python" tests/run_cases.py ${filter:+--filter "$filter"} "${ca
 run_tests hazards "$python" tests/hazards/run_hazards.py --workers 1 ${filter:+--filter "$filter"} $([ "$mode" = normal ] || echo "--$mode")
 if [ "$mode" = full ]; then
   run_tests mutations "$python" tests/hazards/run_mutations.py ${filter:+--filter "$filter"}
+  run_tests type-mutations "$python" tests/hazards/run_type_mutations.py ${filter:+--filter "$filter"}
 fi
 run_tests crash "$python" tests/crash/run_crash.py ${filter:+--filter "$filter"} "${crash[@]}"
 if [ "$mode" != quick ]; then
   run_tests load "$python" tests/load/run_load.py ${filter:+--filter "$filter"} $([ "$mode" = full ] && echo --full)
+  run_tests verify "$python" tests/verify/run_verify.py ${filter:+--filter "$filter"} $([ "$mode" = full ] && echo --full)
   [ -n "$filter" ] || sanitizer_tests
 fi
 finish

@@ -127,7 +127,7 @@ _SHAPES = {"geometry", "point", "linestring", "polygon", "multipoint", "multilin
 _BINARIES = {"binary", "varbinary", "tinyblob", "blob", "mediumblob", "longblob"}
 
 
-def _normal_forms(column, target_type, zero_dates):
+def _normal_forms(column, target_type, zero_dates, nul_bytes):
     """(expression on the source, on the target, what to do with both here: None, 'float' or 'json')."""
     c = _quote_my(column.name)
     t = _quote_pg(column.name)
@@ -151,7 +151,10 @@ def _normal_forms(column, target_type, zero_dates):
     if kind in _TEXTS:
         if target_type.endswith("[]"):
             t = "array_to_string(%s, ',')" % t
-        return "HEX(CONVERT(%s USING utf8mb4))" % c, "upper(encode(convert_to(%s::text, 'UTF8'), 'hex'))" % t, None
+        source = "CONVERT(%s USING utf8mb4)" % c
+        if nul_bytes == "remove":
+            source = "REPLACE(%s, CHAR(0 USING utf8mb4), '')" % source
+        return "HEX(%s)" % source, "upper(encode(convert_to(%s::text, 'UTF8'), 'hex'))" % t, None
     if kind in _BINARIES:
         return "HEX(%s)" % c, "upper(encode(%s, 'hex'))" % t, None
     if kind in _SHAPES:
@@ -327,11 +330,11 @@ class Comparison:
     """One source database and its place on one target."""
 
     def __init__(self, source, database, target, target_database, schema="public", tenant_column=None, tenant_value=None,
-                 zero_dates="stop", limit=10, directory=None, ignore_tables=(), allow_missing_generated=False):
+                 zero_dates="stop", nul_bytes="stop", limit=10, directory=None, ignore_tables=(), allow_missing_generated=False):
         self.source, self.database = source, database
         self.target, self.target_database, self.schema = target, target_database, schema
         self.tenant_column, self.tenant_value = tenant_column, tenant_value
-        self.zero_dates, self.limit, self.directory = zero_dates, limit, directory
+        self.zero_dates, self.nul_bytes, self.limit, self.directory = zero_dates, nul_bytes, limit, directory
         self.ignore_tables = set(ignore_tables)
         self.allow_missing_generated = allow_missing_generated
 
@@ -363,7 +366,7 @@ class Comparison:
         in_key = [by_name[n] for n in key if n in by_name]
         ordered = in_key + [column for column in present if column not in in_key]
         key_length = len(in_key) if in_key else len(ordered)
-        forms = [_normal_forms(column, target_types[column.name], self.zero_dates) for column in ordered]
+        forms = [_normal_forms(column, target_types[column.name], self.zero_dates, self.nul_bytes) for column in ordered]
         kinds = {index: form[2] for index, form in enumerate(forms) if form[2]}
 
         # Columns that only other tenants have must be empty for this one.

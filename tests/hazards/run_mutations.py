@@ -137,6 +137,24 @@ class Mutations:
             self.note(True, "caught %s (%.0f s)" % (mutant, took), "%s: %s" % (mutant.test, outcome.split("\n")[0][:200]))
 
 
+def run_all(run, wanted, file, skipped):
+    """Judges each mutant of a list; the exit status."""
+    for mutant in list(wanted):
+        why = stale(mutant)
+        if why:
+            run.note(False, "FAILED %s: the code has changed, mend %s" % (mutant, file), why)
+            wanted.remove(mutant)
+    if wanted:
+        copy_tree()
+        refusal = build()
+        if refusal:
+            raise SystemExit("the program as it is cannot be built in %s:\n%s" % (COPY, refusal))
+        for mutant in run.unmutated_passes(wanted):
+            run.judge(mutant)
+    print("%d passed, %d failed, %d skipped" % (run.counts["passed"], run.counts["failed"], skipped))
+    return 1 if run.counts["failed"] else 0
+
+
 def main():
     parser = argparse.ArgumentParser(description="Takes rules out of the program, and sees whether the hazards' tests notice.")
     parser.add_argument("--filter", default="", metavar="RE", help="only those whose line in --list matches")
@@ -155,21 +173,7 @@ def main():
         if skipped:
             print("SKIPPED %d mutants on mysql: no MySQL server (tools/servers/fetch-mysql.sh)" % skipped)
         wanted = [mutant for mutant in wanted if mutant.engine != "mysql"]
-    run = Mutations()
-    for mutant in list(wanted):
-        why = stale(mutant)
-        if why:
-            run.note(False, "FAILED %s: the code has changed, mend mutations.py" % mutant, why)
-            wanted.remove(mutant)
-    if wanted:
-        copy_tree()
-        refusal = build()
-        if refusal:
-            raise SystemExit("the program as it is cannot be built in %s:\n%s" % (COPY, refusal))
-        for mutant in run.unmutated_passes(wanted):
-            run.judge(mutant)
-    print("%d passed, %d failed, %d skipped" % (run.counts["passed"], run.counts["failed"], skipped))
-    return 1 if run.counts["failed"] else 0
+    return run_all(Mutations(), wanted, "mutations.py", skipped)
 
 
 if __name__ == "__main__":
