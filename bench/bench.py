@@ -9,7 +9,7 @@ import time
 
 import measure
 
-WORKLOADS = ["snapshot", "capture", "apply", "lag", "memory", "journal"]
+WORKLOADS = ["snapshot", "capture", "apply", "lag", "verify", "memory", "journal"]
 
 
 def table(records):

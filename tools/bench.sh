@@ -1,7 +1,7 @@
 #!/bin/bash
 # Measures named workloads beside their peers, on throw-away servers, and prints the ratios. Installs and builds what is missing.
 #
-#   bench.sh [--quick] [--runs N] [--json FILE] [snapshot|capture|apply|lag|memory|journal ...]
+#   bench.sh [--quick] [--runs N] [--json FILE] [snapshot|capture|apply|lag|verify|memory|journal ...]
 #
 #   --quick   a tenth of the data, one run; under 5 minutes once built
 #   --runs    runs of each, of which the median counts (3)

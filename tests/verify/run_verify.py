@@ -275,7 +275,7 @@ INSERT INTO big SELECT n, n MOD 1000, CONCAT('row ', n, ' of many, with some tex
   FROM (SELECT 1 + a.d + 10 * b.d + 100 * c.d + 1000 * d.d + 10000 * e.d + 100000 * f.d + 1000000 * g.d AS n
         FROM digits a, digits b, digits c, digits d, digits e, digits f, digits g WHERE g.d < 5) AS numbers;
 CREATE TABLE words (word VARCHAR(40) COLLATE {nopad} PRIMARY KEY, k INT NOT NULL);
-INSERT INTO words SELECT CONCAT('the word ', MD5(id)), k FROM big WHERE id <= 1000000;
+INSERT INTO words SELECT CONCAT('the word ', LEFT(SHA2(id, 256), 24)), k FROM big WHERE id <= 1000000;
 DROP TABLE digits;
 ANALYZE TABLE big, words;
 """
