@@ -62,14 +62,6 @@ std::string HostName() {
   return name;
 }
 
-bool IsAlive(const StatusReport& report) {
-  const bool fresh = WallMicros() - report.at_us < 5'000'000;
-  if (report.phase == Phase::kStopped || report.phase == Phase::kFailed) {
-    return false;
-  }
-  return report.host == HostName() ? ::kill(static_cast<pid_t>(report.pid), 0) == 0 || errno == EPERM : fresh;
-}
-
 void PrintFindings(const std::vector<apply::Finding>& findings) {
   for (const apply::Finding& finding : findings) {
     std::cout << fmt::format("{} {}  {}\n    found: {}\n    means: {}\n    fix:   {}\n",
@@ -130,6 +122,14 @@ bool IsRefusal(std::string_view code) {
 }
 
 }  // namespace
+
+bool IsAlive(const StatusReport& report) {
+  const bool fresh = WallMicros() - report.at_us < 5'000'000;
+  if (report.phase == Phase::kStopped || report.phase == Phase::kFailed) {
+    return false;
+  }
+  return report.host == HostName() ? ::kill(static_cast<pid_t>(report.pid), 0) == 0 || errno == EPERM : fresh;
+}
 
 ExitCode ExitCodeOf(const Error& error) {
   switch (error.error_class) {

@@ -10,6 +10,8 @@
 
 namespace crossfade::tools {
 
+struct StatusReport;
+
 // The same for all commands.
 enum ExitCode : int {
   kDone = 0,          // done, equal, clean
@@ -35,6 +37,8 @@ struct RunOptions {
 int RunCommand(const RunOptions& options);
 
 int CheckCommand(const std::string& config, bool json);
+// Whether the process that wrote it seems to live.
+bool IsAlive(const StatusReport& report);
 int StatusCommand(const std::string& config, bool json);
 // The copy of a running migration waits, or goes on.
 int PauseCommand(const std::string& config, bool pause);
@@ -56,5 +60,14 @@ struct VerifyCommandOptions {
 };
 // Compares every row of both sides.
 int VerifyCommand(const VerifyCommandOptions& options);
+
+struct ReportCommandOptions {
+  std::string config;
+  std::string html;    // a file, or "-"; empty with an empty `json`: NAME-report.html in this directory
+  std::string json;    // a file, or "-"
+  bool force = false;  // files that are there are replaced
+};
+// Writes what was moved, how, and whether it is equal, for people to sign and for programs to read.
+int ReportCommand(const ReportCommandOptions& options);
 
 }  // namespace crossfade::tools

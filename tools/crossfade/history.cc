@@ -126,8 +126,10 @@ Result<History> ReadHistory(const std::string& state_dir) {
   const std::string path = HistoryPath(state_dir);
   std::ifstream in(path);
   if (!in && errno != ENOENT) {
-    return Fail(Error{ErrorClass::kTransient, "CF1812", "history", "the history of lag and throughput cannot be read",
-                      "", path, std::strerror(errno), "run this command as the account that runs the migration"});
+    return Fail(Error{
+        ErrorClass::kTransient, "CF1812", "history", "the history of lag and throughput cannot be read", "", path,
+        std::strerror(errno),
+        "it belongs to the account that runs the migration; take away what stands there if it is no file of ours"});
   }
   for (std::string line; std::getline(in, line);) {
     try {

@@ -20,7 +20,8 @@ constexpr const char* kFooter =
     "  crossfade run acme.toml                    copies, then follows; the same command goes on after any "
     "interruption\n"
     "  crossfade status acme.toml                 from another shell\n"
-    "  crossfade verify acme.toml                 whether both sides are equal, while data moves\n\n"
+    "  crossfade verify acme.toml                 whether both sides are equal, while data moves\n"
+    "  crossfade report acme.toml                 what was moved, and whether it is equal: one HTML file to sign\n\n"
     "Exit codes: 0 done; 1 different, blocker or divergence; 2 could not tell (connection, time-out, interrupted);\n"
     "3 configuration or usage; 4 refused (another owner, wrong phase); 5 data stop; 6 corrupt.";
 
@@ -36,6 +37,7 @@ struct Options {
   RunOptions run;
   JournalCommandOptions journal;
   VerifyCommandOptions verify;
+  ReportCommandOptions report;
 };
 
 CLI::App* AddCommand(CLI::App* app, const char* name, const char* meaning, Options* o, bool needs_config = true) {
@@ -75,6 +77,17 @@ void AddCommands(CLI::App* app, Options* o) {
       o);
   verify->add_flag("--json", o->json, "as JSON");
   verify->add_flag("--restart", o->verify.restart, "begin anew, even if a pass of the last 24 hours was interrupted");
+  CLI::App* report = AddCommand(
+      app, "report",
+      "Write a report that a person can sign: what was moved, how long it took, lag over time, and whether both sides "
+      "are equal. Works while 'run' runs and when it does not; what is out of reach is named in it.",
+      o);
+  report->add_option(
+      "--html", o->report.html,
+      "the HTML file, one that needs nothing else; '-': standard output; default: NAME-report.html here, "
+      "unless only --json is given");
+  report->add_option("--json", o->report.json, "the same as JSON; '-': standard output");
+  report->add_flag("--force", o->report.force, "replace files that are there");
   AddCommand(app, "pause", "Make the copy of a running migration wait; capture goes on.", o);
   AddCommand(app, "resume", "Let a paused copy go on.", o);
   AddCommand(app, "abort",
@@ -130,6 +143,10 @@ int Dispatch(const CLI::App& app, Options* o) {
     o->verify.config = o->config;
     o->verify.json = o->json;
     return VerifyCommand(o->verify);
+  }
+  if (command == "report") {
+    o->report.config = o->config;
+    return ReportCommand(o->report);
   }
   if (command == "pause" || command == "resume") {
     return PauseCommand(o->config, command == "pause");

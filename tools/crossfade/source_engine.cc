@@ -270,4 +270,14 @@ Result<std::unique_ptr<apply::PgAuditHead>> OpenAuditHead(const Config& config) 
   return apply::PgAuditHead::Open(options);
 }
 
+Result<apply::MigrationRecord> ReadTargetRecord(const Config& config, uint64_t max_divergences) {
+  CROSSFADE_ASSIGN(const apply::PgTargetOptions options, TargetOptionsOf(config));
+  return apply::ReadMigrationRecord(options, max_divergences);
+}
+
+std::string TargetTypeOf(const Config& config, const Column& column) {
+  const Result<postgres::PgType> type = postgres::MapType(column, TypesOf(config));
+  return type ? type->sql : "";
+}
+
 }  // namespace crossfade::tools

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "apply/postgres/audit_head.h"
+#include "apply/postgres/migration_record.h"
 #include "apply/row_reader.h"
 #include "apply/target.h"
 #include "capture/mysql/log_retention.h"
@@ -68,5 +69,11 @@ Result<std::unique_ptr<apply::RowReader>> OpenTargetRows(const Config& config);
 
 // Where the target keeps the head of the audit log; connects.
 Result<std::unique_ptr<apply::PgAuditHead>> OpenAuditHead(const Config& config);
+
+// What stands on the target about the migration, for people; connects.
+Result<apply::MigrationRecord> ReadTargetRecord(const Config& config, uint64_t max_divergences);
+
+// The type that a column has on the target; empty if there is none.
+std::string TargetTypeOf(const Config& config, const Column& column);
 
 }  // namespace crossfade::tools
