@@ -126,6 +126,9 @@ Status Verifier::CompareAll(const std::stop_token& stop) {
       });
     }
   }
+  if (!failed_ && stop.stop_requested()) {
+    return MakeError(ErrorClass::kTransient, "CF1801", "verify", "stopped");
+  }
   return failed_ ? Status(Fail(std::move(*failed_))) : Status{};
 }
 
@@ -175,7 +178,11 @@ void Verifier::Stick(const Error& error) {
 
 void Verifier::Work(const std::stop_token& stop) {
   Sides sides;
-  while (const std::optional<Piece> piece = Next()) {
+  while (options_.between == nullptr || options_.between->Admit(0, stop)) {
+    const std::optional<Piece> piece = Next();
+    if (!piece) {
+      return;
+    }
     if (const Status compared = CompareWithRetry(*piece, &sides, stop); !compared) {
       Stick(compared.error());
       return;

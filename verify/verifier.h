@@ -29,6 +29,8 @@ struct VerifyOptions {
   uint32_t readers = 2;              // chunks compared at the same time: as many connections on each side
   uint64_t max_shown = 1000;         // differences of a table that are kept with both images
   std::chrono::seconds outage{120};  // a side that is away for longer ends the pass
+  // Asked before each chunk too: what waits there holds no snapshot. None: not asked.
+  snapshot::CopyLimits* between = nullptr;
   RangeLimits range;
   RecheckOptions recheck;
 };

@@ -2,10 +2,14 @@
 
 import json
 import os
+import re
 import shutil
 import subprocess
+import threading
+import time
 
 import migration
+import servers
 from stage import expect, hazard
 from verifying import verdict
 
@@ -126,3 +130,43 @@ def a_killed_pass_goes_on(scene):
     move.settings["verify.chunk_rows"] = 500
     move.write()
     expect(ends(0)[0]["tables"][0]["chunks"] < chunks, "the chunks of another plan")
+
+
+@hazard("verify", engines=("mariadb",))
+def a_comparison_shows_where_it_is_and_yields(scene):
+    """On standard error, beside the result. It waits while it is paused, and while the source is under load, and then goes on."""
+    scene.own_source()
+    scene.source.client("GRANT PROCESS ON *.* TO '%s'@'127.0.0.1'" % servers.MIGRATION_USER)
+    scene.schema("CREATE TABLE t (id INT PRIMARY KEY, v INT); INSERT INTO t SELECT seq, seq FROM seq_1_to_8000; ANALYZE TABLE t")
+    move = scene.migration(tenant="first", verify__chunk_rows=200)
+    move.start()
+    move.wait_phase("following")
+    scene.on_target("UPDATE t SET v = -1 WHERE id = 5")
+    slow = verify(move, verify__max_rows_per_second=1600)
+    out, err = slow.communicate(timeout=60)
+    expect(slow.returncode == 1 and json.loads(out)["differences"] == 1, "status %d\n%s" % (slow.returncode, err))
+    shown = re.findall(r"verify: (\d+) of about (\d+) rows, 0/1 tables, (\d+) rows/s, (\d+) s left, 1 differences", err)
+    expect(shown and int(shown[0][0]) > 500 and 6000 < int(shown[0][1]) < 10000 and 500 < int(shown[0][2]) < 3000, "progress: %s" % err)
+    silent = verify(move, "--no-progress")
+    expect("rows/s" not in silent.communicate(timeout=60)[1], "progress although it was told not to")
+    move.command("pause")
+    paused = verify(move, verify__max_rows_per_second=0)
+    time.sleep(3)
+    expect(paused.poll() is None, "it ended although it was paused")
+    code, out, err = move.command("resume")
+    expect(code == 0, out + err)
+    out, err = paused.communicate(timeout=60)
+    expect(paused.returncode == 1 and "waits: paused by the operator" in err, "status %d\n%s" % (paused.returncode, err))
+    loads = [scene.source.connect(autocommit=True) for _ in range(8)]
+    threads = [threading.Thread(target=lambda c: c.cursor().execute("SELECT SLEEP(4)"), args=(connection,)) for connection in loads]
+    for thread in threads:
+        thread.start()
+    time.sleep(0.3)
+    begun = time.monotonic()
+    yielding = verify(move, snapshot__source_max_threads_running=7)
+    out, err = yielding.communicate(timeout=60)
+    took = time.monotonic() - begun
+    for thread in threads:
+        thread.join()
+    expect(yielding.returncode == 1 and took > 3 and "waits: the source is under load" in err,
+           "%.1f s, status %d\n%s" % (took, yielding.returncode, err))

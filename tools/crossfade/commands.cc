@@ -264,7 +264,7 @@ int PauseCommand(const std::string& path, bool pause) {
   if (!pause) {
     std::filesystem::remove(mark, error);
   }
-  std::cout << (pause ? "the copy waits; capture and apply go on\n" : "the copy goes on\n");
+  std::cout << (pause ? "copy and comparison wait; capture and apply go on\n" : "copy and comparison go on\n");
   return kDone;
 }
 

@@ -57,6 +57,7 @@ struct VerifyCommandOptions {
   std::string config;
   bool json = false;
   bool restart = false;  // even if a pass was interrupted
+  ConsoleMode console = ConsoleMode::kAuto;
 };
 // Compares every row of both sides.
 int VerifyCommand(const VerifyCommandOptions& options);

@@ -1,7 +1,6 @@
 #include "tools/crossfade/console.h"
 
 #include <fmt/core.h>
-#include <sys/ioctl.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -9,6 +8,7 @@
 #include <cstdio>
 
 #include "tools/crossfade/backoff.h"
+#include "tools/crossfade/progress_text.h"
 
 namespace crossfade::tools {
 
@@ -33,13 +33,6 @@ CopyTotals Totals(const StatusReport& report) {
   return totals;
 }
 
-std::string Count(uint64_t n) {
-  if (n >= 10'000'000) {
-    return fmt::format("{:.1f}M", static_cast<double>(n) / 1e6);
-  }
-  return n >= 100'000 ? fmt::format("{:.0f}k", static_cast<double>(n) / 1e3) : fmt::format("{}", n);
-}
-
 std::string Lag(const StatusReport& report) {
   return report.lag_ms < 0 ? "lag unknown" : fmt::format("lag {} ms", report.lag_ms);
 }
@@ -48,30 +41,17 @@ std::string Line(const StatusReport& report) {
   const CopyTotals totals = Totals(report);
   std::string line = fmt::format("{}: {}", report.name, PhaseName(report.phase));
   if (report.phase == Phase::kCopying) {
-    line +=
-        fmt::format(": {} of about {} rows, {}/{} tables, {} rows/s{}{}", Count(totals.done), Count(totals.estimated),
-                    totals.tables_done, report.tables.size(), Count(report.copy_rows_per_second),
-                    report.copy_eta_s < 0 ? "" : fmt::format(", {} s left", report.copy_eta_s),
-                    report.copy_waits_for.empty() ? "" : ", waits: " + report.copy_waits_for);
+    line += fmt::format(": {} of about {} rows, {}/{} tables, {} rows/s{}{}", ShortCount(totals.done),
+                        ShortCount(totals.estimated), totals.tables_done, report.tables.size(),
+                        ShortCount(report.copy_rows_per_second),
+                        report.copy_eta_s < 0 ? "" : fmt::format(", {} s left", report.copy_eta_s),
+                        report.copy_waits_for.empty() ? "" : ", waits: " + report.copy_waits_for);
   } else if (report.phase == Phase::kCatchingUp || report.phase == Phase::kFollowing) {
-    line +=
-        fmt::format(": {}, {} transactions applied, {} waiting", Lag(report), Count(report.applied_transactions),
-                    Count(report.captured_seq.value - std::min(report.captured_seq.value, report.applied_seq.value)));
+    line += fmt::format(
+        ": {}, {} transactions applied, {} waiting", Lag(report), ShortCount(report.applied_transactions),
+        ShortCount(report.captured_seq.value - std::min(report.captured_seq.value, report.applied_seq.value)));
   }
   return line;
-}
-
-std::string Bar(const CopyTotals& totals, size_t width) {
-  const double share = totals.estimated == 0
-                           ? 0
-                           : std::min(1.0, static_cast<double>(totals.done) / static_cast<double>(totals.estimated));
-  const auto filled = static_cast<size_t>(share * static_cast<double>(width));
-  return fmt::format("[{}{}] {:3.0f}%", std::string(filled, '#'), std::string(width - filled, '.'), share * 100);
-}
-
-size_t TerminalWidth() {
-  winsize size{};
-  return ::ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 20 ? size.ws_col : 80;
 }
 
 }  // namespace
@@ -92,9 +72,10 @@ void Console::RunBars(std::stop_token stop) {
     const StatusReport report = board_->Read();
     std::string line = Line(report);
     if (report.phase == Phase::kCopying) {
-      line = fmt::format("{} {}", Bar(Totals(report), 24), line);
+      const CopyTotals totals = Totals(report);
+      line = fmt::format("{} {}", ProgressBar(totals.done, totals.estimated, 24), line);
     }
-    line.resize(std::min(line.size(), TerminalWidth() - 1));
+    line.resize(std::min(line.size(), TerminalWidth(STDOUT_FILENO) - 1));
     fmt::print("\r\033[K{}", line);
     std::fflush(stdout);
   }

@@ -77,6 +77,8 @@ void AddCommands(CLI::App* app, Options* o) {
       o);
   verify->add_flag("--json", o->json, "as JSON");
   verify->add_flag("--restart", o->verify.restart, "begin anew, even if a pass of the last 24 hours was interrupted");
+  verify->add_flag("--no-progress", o->no_progress, "print no progress (it goes to standard error)");
+  verify->add_flag("--lines", o->lines, "progress as plain lines, on a terminal too");
   CLI::App* report = AddCommand(
       app, "report",
       "Write a report that a person can sign: what was moved, how long it took, lag over time, and whether both sides "
@@ -88,8 +90,8 @@ void AddCommands(CLI::App* app, Options* o) {
       "unless only --json is given");
   report->add_option("--json", o->report.json, "the same as JSON; '-': standard output");
   report->add_flag("--force", o->report.force, "replace files that are there");
-  AddCommand(app, "pause", "Make the copy of a running migration wait; capture goes on.", o);
-  AddCommand(app, "resume", "Let a paused copy go on.", o);
+  AddCommand(app, "pause", "Make the copy of a running migration wait, and a comparison; capture goes on.", o);
+  AddCommand(app, "resume", "Let a paused copy or comparison go on.", o);
   AddCommand(app, "abort",
              "Undo a migration: this tenant's rows, helper rows and local state. The source is not touched.", o)
       ->add_flag("--yes", o->yes, "do not ask");
@@ -125,9 +127,10 @@ int ConfigCommand(const Options& o) {
 
 int Dispatch(const CLI::App& app, Options* o) {
   const std::string command = app.get_subcommands().front()->get_name();
+  const ConsoleMode console = o->no_progress ? ConsoleMode::kNone : o->lines ? ConsoleMode::kLines : ConsoleMode::kAuto;
   if (command == "run") {
     o->run.config = o->config;
-    o->run.console = o->no_progress ? ConsoleMode::kNone : o->lines ? ConsoleMode::kLines : ConsoleMode::kAuto;
+    o->run.console = console;
     if (!o->until.empty()) {
       o->run.until = o->until;
     }
@@ -141,6 +144,7 @@ int Dispatch(const CLI::App& app, Options* o) {
   }
   if (command == "verify") {
     o->verify.config = o->config;
+    o->verify.console = console;
     o->verify.json = o->json;
     return VerifyCommand(o->verify);
   }

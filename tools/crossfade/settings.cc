@@ -199,14 +199,18 @@ void AddSnapshotAndJournal(Settings* list, Config* c) {
                    .key = "max_rows_per_second",
                    .field = &c->snapshot.max_rows_per_second,
                    .meaning = "Limit of the copy's speed, rows a second over all readers; 0: none."});
-  list->push_back({.section = s,
-                   .key = "source_max_threads_running",
-                   .field = &c->snapshot.source_max_threads_running,
-                   .meaning = "The copy waits while the source's Threads_running is above this; 0: never."});
-  list->push_back({.section = s,
-                   .key = "source_max_history",
-                   .field = &c->snapshot.source_max_history,
-                   .meaning = "The copy waits while InnoDB's history list is longer than this; 0: never."});
+  list->push_back(
+      {.section = s,
+       .key = "source_max_threads_running",
+       .field = &c->snapshot.source_max_threads_running,
+       .meaning = "The copy, and a comparison, wait while the source's Threads_running is above this; 0: never."});
+  list->push_back(
+      {.section = s,
+       .key = "source_max_history",
+       .field = &c->snapshot.source_max_history,
+       .meaning =
+           "The copy, and the next chunk of a comparison, wait while InnoDB's history list is longer than this; 0: "
+           "never."});
   list->push_back({.section = "journal",
                    .key = "budget_mib",
                    .field = &c->journal.budget_mib,

@@ -13,6 +13,7 @@
 #include "tools/crossfade/verify_output.h"
 #include "tools/crossfade/verify_results.h"
 #include "tools/crossfade/verify_session.h"
+#include "tools/crossfade/verify_watch.h"
 #include "verify/verifier.h"
 
 namespace crossfade::tools {
@@ -76,21 +77,27 @@ Result<Compared> Compare(const Config& config, const VerifyCommandOptions& comma
     CROSSFADE_ASSIGN(plan, session->Plan());
     CROSSFADE_ASSIGN(notes, PassFile::BeginNew(config.state_dir, identity, plan));
   }
-  snapshot::CopyLimits limits;
-  limits.SetRowsPerSecond(config.verify.max_rows_per_second);
+  snapshot::CopyLimits within;
+  snapshot::CopyLimits between;
   verify::VerifyOptions options;
   options.readers = static_cast<uint32_t>(config.verify.readers);
+  options.between = &between;
   options.max_shown = config.verify.max_shown;
   verify::Verifier verifier(
-      &plan, &session->routes(), session->journal(), &session->order(), &limits, [&] { return session->OpenSides(); },
+      &plan, &session->routes(), session->journal(), &session->order(), &within, [&] { return session->OpenSides(); },
       options);
   verifier.NoteIn(notes.get());
   if (interrupted) {
     verifier.GoOnWith(std::move(interrupted->so_far));
   }
-  CROSSFADE_ASSIGN(verify::Outcome outcome, verifier.Run(stop));
-  Status kept = Keep(config, outcome);  // while nobody else may compare
-  return Compared{std::move(outcome), std::move(kept)};
+  Result<verify::Outcome> outcome;
+  {
+    const VerifyWatch watch(config, session->source(), &within, &between, &verifier, command.console);
+    outcome = verifier.Run(stop);
+  }
+  CROSSFADE_TRY(outcome);
+  Status kept = Keep(config, *outcome);  // while nobody else may compare
+  return Compared{std::move(*outcome), std::move(kept)};
 }
 
 int ExitCodeOf(const verify::Outcome& outcome) {
