@@ -25,36 +25,6 @@ void Sleep(std::chrono::milliseconds duration, const std::stop_token& stop) {
   wakes.wait_for(lock, stop, duration, [] { return false; });
 }
 
-std::string Shown(const ComparedTable& table, uint32_t place, std::string_view part) {
-  std::vector<std::string> storage;
-  std::vector<Value> values;
-  const uint32_t places[] = {place};
-  const std::string_view parts[] = {part};
-  if (!table.form().ValuesOf(places, parts, &storage, &values)) {
-    std::string hex = "0x";  // nothing that the source's type could be
-    for (const char c : part.substr(0, 64)) {
-      hex += fmt::format("{:02x}", static_cast<uint8_t>(c));
-    }
-    return hex;
-  }
-  return ToDisplay(values[0]);
-}
-
-std::string ColumnName(const ComparedTable& table, uint32_t place) {
-  return table.route().source.columns[table.route().columns[place]].name;
-}
-
-std::string ShownKey(const ComparedTable& table, std::string_view key) {
-  std::vector<std::string_view> parts;
-  apply::SplitFields(key, &parts);
-  std::string text;
-  for (size_t i = 0; i < parts.size(); ++i) {
-    const uint32_t place = table.whole_row() ? static_cast<uint32_t>(i) : table.key_places()[i];
-    text += fmt::format("{}{}={}", i == 0 ? "" : ", ", ColumnName(table, place), Shown(table, place, parts[i]));
-  }
-  return text;
-}
-
 }  // namespace
 
 Verifier::Verifier(const snapshot::CopyPlan* plan, const apply::RouteSet* routes, state::Journal* journal,
@@ -247,7 +217,7 @@ Status Verifier::Compare(const Piece& piece, const Sides& sides, const std::stop
   }
   TableOutcome part;
   for (const Difference& difference : decision.differences) {
-    CROSSFADE_TRY(Show(table, difference, &part));
+    CROSSFADE_TRY(Count(table, difference, &part));
   }
   part.chunks = 1;
   part.source_rows = range.source_rows;
@@ -272,31 +242,14 @@ Status Verifier::Compare(const Piece& piece, const Sides& sides, const std::stop
   return {};
 }
 
-Status Verifier::Show(const ComparedTable& table, const Difference& difference, TableOutcome* outcome) const {
+Status Verifier::Count(const ComparedTable& table, const Difference& difference, TableOutcome* outcome) const {
   (difference.kind == DifferenceKind::kMissing ? outcome->missing
    : difference.kind == DifferenceKind::kExtra ? outcome->extra
                                                : outcome->different)++;
   if (outcome->shown.size() >= options_.max_shown) {
     return {};
   }
-  ShownDifference shown;
-  shown.kind = difference.kind;
-  shown.key = ShownKey(table, difference.key);
-  std::vector<std::string_view> source;
-  std::vector<std::string_view> target;
-  apply::SplitFields(difference.source, &source);
-  apply::SplitFields(difference.target, &target);
-  const auto columns = static_cast<uint32_t>(table.route().columns.size());
-  for (uint32_t place = 0; place < columns; ++place) {
-    const bool both = !source.empty() && !target.empty();
-    const bool same = both && source[place] == target[place] &&
-                      (source[place].data() == nullptr) == (target[place].data() == nullptr);
-    if (!same) {
-      shown.cells.push_back({ColumnName(table, place), source.empty() ? "" : Shown(table, place, source[place]),
-                             target.empty() ? "" : Shown(table, place, target[place])});
-    }
-  }
-  outcome->shown.push_back(std::move(shown));
+  outcome->shown.push_back(Show(table, difference));
   return {};
 }
 

@@ -21,6 +21,7 @@
 #include "verify/pass_notes.h"
 #include "verify/range_compare.h"
 #include "verify/recheck.h"
+#include "verify/shown.h"
 #include "verify/sides.h"
 
 namespace crossfade::verify {
@@ -77,7 +78,7 @@ class Verifier {
   void Work(const std::stop_token& stop);
   Status CompareWithRetry(const Piece& piece, Sides* sides, const std::stop_token& stop);
   Status Compare(const Piece& piece, const Sides& sides, const std::stop_token& stop);
-  Status Show(const ComparedTable& table, const Difference& difference, TableOutcome* outcome) const;
+  Status Count(const ComparedTable& table, const Difference& difference, TableOutcome* outcome) const;
   Result<Position> Applied(const Sides& sides);
   void Stick(const Error& error);
 

@@ -1,0 +1,56 @@
+#include "verify/shown.h"
+
+namespace crossfade::verify {
+
+std::string Shown(const ComparedTable& table, uint32_t place, std::string_view part) {
+  std::vector<std::string> storage;
+  std::vector<Value> values;
+  const uint32_t places[] = {place};
+  const std::string_view parts[] = {part};
+  if (!table.form().ValuesOf(places, parts, &storage, &values)) {
+    std::string hex = "0x";  // nothing that the source's type could be
+    for (const char c : part.substr(0, 64)) {
+      hex += fmt::format("{:02x}", static_cast<uint8_t>(c));
+    }
+    return hex;
+  }
+  return ToDisplay(values[0]);
+}
+
+std::string ColumnName(const ComparedTable& table, uint32_t place) {
+  return table.route().source.columns[table.route().columns[place]].name;
+}
+
+std::string ShownKey(const ComparedTable& table, std::string_view key) {
+  std::vector<std::string_view> parts;
+  apply::SplitFields(key, &parts);
+  std::string text;
+  for (size_t i = 0; i < parts.size(); ++i) {
+    const uint32_t place = table.whole_row() ? static_cast<uint32_t>(i) : table.key_places()[i];
+    text += fmt::format("{}{}={}", i == 0 ? "" : ", ", ColumnName(table, place), Shown(table, place, parts[i]));
+  }
+  return text;
+}
+
+ShownDifference Show(const ComparedTable& table, const Difference& difference) {
+  ShownDifference shown;
+  shown.kind = difference.kind;
+  shown.key = ShownKey(table, difference.key);
+  std::vector<std::string_view> source;
+  std::vector<std::string_view> target;
+  apply::SplitFields(difference.source, &source);
+  apply::SplitFields(difference.target, &target);
+  const auto columns = static_cast<uint32_t>(table.route().columns.size());
+  for (uint32_t place = 0; place < columns; ++place) {
+    const bool both = !source.empty() && !target.empty();
+    const bool same = both && source[place] == target[place] &&
+                      (source[place].data() == nullptr) == (target[place].data() == nullptr);
+    if (!same) {
+      shown.cells.push_back({ColumnName(table, place), source.empty() ? "" : Shown(table, place, source[place]),
+                             target.empty() ? "" : Shown(table, place, target[place])});
+    }
+  }
+  return shown;
+}
+
+}  // namespace crossfade::verify
