@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <span>
 #include <stop_token>
 #include <string>
@@ -39,6 +40,14 @@ class RowForm {
                           std::vector<std::string>* storage, std::vector<Value>* values) const = 0;
 };
 
+// Who wrote a row as it stands.
+struct RowVersion {
+  uint32_t transaction = 0;  // the target's number: goes round, see IsLater
+  std::string committed_at;  // empty: the target does not keep it
+};
+// Whether a transaction took its number after another, of two that are not two thousand million apart.
+constexpr bool IsLater(uint32_t transaction, uint32_t than) { return static_cast<int32_t>(transaction - than) > 0; }
+
 // One connection that reads and never writes. One thread, but for Cancel.
 class RowReader {
  public:
@@ -55,6 +64,12 @@ class RowReader {
   virtual Status ReadRange(const Route& route, const ChunkRange& range, const FieldsSink& sink) = 0;
   // This tenant's rows with these keys: each the fields of Route::key. Not for routes whose identity is the whole row.
   virtual Status ReadKeys(const Route& route, std::span<const std::string> keys, const FieldsSink& sink) = 0;
+  // The same, with who wrote each row.
+  using VersionSink = std::function<Status(Fields row, const RowVersion& version)>;
+  virtual Status ReadVersions(const Route& route, std::span<const std::string> keys, const VersionSink& sink) = 0;
+  // The latest transaction of this migration that may have written rows, as far as the state shows; none has a later
+  // number. None if there was no such transaction.
+  virtual Result<std::optional<uint32_t>> LastOwnTransaction() = 0;
   // From any thread: cancels what runs, which then fails with Transient.
   virtual void Cancel() = 0;
 };

@@ -2,11 +2,13 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <span>
 #include <stop_token>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "apply/route.h"
@@ -123,6 +125,10 @@ class ApplySession {
   virtual Status Begin(const Progress& progress) = 0;
   virtual Result<CommitResult> Write(const std::vector<Step>& steps) = 0;
   virtual Result<CommitResult> Finish(const std::vector<Divergence>& divergences) = 0;
+  // Within what Begin opened: this tenant's rows with these keys, as fields (row_reader.h), locked until the end. Not
+  // for routes whose identity is the whole row.
+  using RowSink = std::function<Status(std::string_view fields)>;
+  virtual Status LockRows(const Route& route, std::span<const std::string> keys, const RowSink& sink) = 0;
   // From any thread: cancels what runs, which then fails with Transient.
   virtual void Cancel() = 0;
 };

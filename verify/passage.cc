@@ -35,12 +35,14 @@ class PassageReader {
     }
     if (change.before_count > 0 && change.after_count > 0 && before_.key == after_.key) {
       if (Passage* passage = Find(before_.key)) {
+        passage->KeepFirst(before_.fields);
         passage->Replace(before_.digest, after_.digest, seen_);
       }
       return true;
     }
     Passage* left = change.before_count > 0 ? Find(before_.key) : nullptr;
     if (left != nullptr) {
+      left->KeepFirst(before_.fields);
       left->Add(before_.digest, false, seen_);
     }
     Passage* entered = change.after_count > 0 ? Find(after_.key) : nullptr;
@@ -114,6 +116,26 @@ bool Passage::Explains(const State& source, const State& target, bool counted) c
     explained = (explained && !event.seen) || (event.visible && state == source);
   }
   return explained;
+}
+
+std::optional<Passage::State> Passage::Before(const State& source, bool counted) const {
+  State before = source;
+  if (counted && !events_.empty()) {
+    int64_t net = 0;
+    for (const Event& event : events_) {
+      if (!event.seen) {
+        return std::nullopt;
+      }
+      net += event.there ? 1 : -1;
+    }
+    if (net > static_cast<int64_t>(source.count)) {
+      return std::nullopt;
+    }
+    before = {events_.front().row, static_cast<uint64_t>(static_cast<int64_t>(source.count) - net)};
+  } else if (!events_.empty()) {
+    before = events_.front().there ? State{} : State{events_.front().row, 1};
+  }
+  return Explains(source, before, counted) ? std::optional(before) : std::nullopt;
 }
 
 Result<bool> ReadPassages(const ComparedTable& table, const apply::RouteSet& routes, state::Journal* journal, Seq after,

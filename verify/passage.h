@@ -3,7 +3,9 @@
 
 #include <cstdint>
 #include <map>
+#include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "core/error.h"
@@ -37,6 +39,18 @@ class Passage {
   // key is the whole row, of which there may be many.
   bool Explains(const State& source, const State& target, bool counted) const;
 
+  // The source's state before all of it, of what it showed somewhere behind. None if the two do not fit together, or,
+  // of a counted key, if it cannot be told which changes the source had shown.
+  std::optional<State> Before(const State& source, bool counted) const;
+  bool empty() const { return events_.empty(); }
+  // The fields of the row that the first of it removed or changed.
+  void KeepFirst(std::string_view fields) {
+    if (events_.empty()) {
+      first_ = fields;
+    }
+  }
+  const std::string& first() const { return first_; }
+
  private:
   struct Event {
     Digest row;
@@ -45,6 +59,7 @@ class Passage {
     bool seen;
   };
   std::vector<Event> events_;
+  std::string first_;
 };
 
 // Fills the passages of the keys asked for from the transactions behind `after`, up to and with `upto`; the source's

@@ -92,6 +92,7 @@ class Rechecker {
           decision->why_undecided = "it was found different once only";
         } else {
           decision->differences.push_back(DifferenceOf(key, there, here));
+          SetDue(passage, on_source, there.row, applied.low, &decision->differences.back());
         }
       }
     }
@@ -181,6 +182,17 @@ class Rechecker {
     difference.source_count = source.count;
     difference.target_count = target.count;
     return difference;
+  }
+
+  void SetDue(const Passage& passage, const Passage::State& source, const std::string& row, Seq applied,
+              Difference* difference) const {
+    difference->applied = applied;
+    const std::optional<Passage::State> due = passage.Before(source, table_.whole_row());
+    difference->due_known = due.has_value();
+    if (due && due->count > 0) {
+      difference->due_count = due->count;
+      difference->due = table_.whole_row() ? difference->key : passage.empty() ? row : passage.first();
+    }
   }
 
   const ComparedTable& table_;

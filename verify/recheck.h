@@ -26,6 +26,13 @@ namespace crossfade::verify {
 
 enum class DifferenceKind : uint8_t { kMissing, kExtra, kDifferent };
 
+// Who wrote the row that the target holds, as far as it can be told.
+struct Writer {
+  bool foreign = false;      // certainly not this migration; else not known
+  uint32_t transaction = 0;  // PostgreSQL's number; 0: not known
+  std::string at;            // empty: the target does not keep times of commits
+};
+
 struct Difference {
   DifferenceKind kind = DifferenceKind::kDifferent;
   std::string key;  // fields
@@ -34,6 +41,13 @@ struct Difference {
   std::string target;
   uint64_t source_count = 0;
   uint64_t target_count = 0;
+  // What the target should hold in the state that it was read in: the source's row as it was at `applied`. Not known
+  // if the log does not lead from there to the source's row.
+  Seq applied;
+  bool due_known = false;
+  std::string due;
+  uint64_t due_count = 0;
+  Writer writer;  // of the target's row
 };
 
 struct Decision {

@@ -21,6 +21,9 @@ using postgres::PgType;
 
 constexpr std::string_view kComponent = "apply.postgres";
 constexpr uint32_t kNullLength = ~uint32_t{0};
+constexpr const char* kVersionColumns =
+    ", t.xmin, CASE WHEN current_setting('track_commit_timestamp')::bool"
+    " THEN pg_xact_commit_timestamp(t.xmin)::text END";
 constexpr size_t kScaleAt = 6;  // in a numeric: groups, weight, sign, display scale
 
 struct FormColumn {
@@ -191,19 +194,20 @@ std::string ArrayOf(const PgType& type, const std::vector<std::string>& elements
 class PgRowReader final : public RowReader {
  public:
   PgRowReader(PgTargetOptions options, std::unique_ptr<Connection> connection)
-      : options_(std::move(options)), connection_(std::move(connection)) {}
+      : options_(std::move(options)), owned_(std::move(connection)), connection_(owned_.get()) {}
+  PgRowReader(PgTargetOptions options, Connection* lent) : options_(std::move(options)), connection_(lent) {}
 
   Result<std::unique_ptr<RowForm>> FormOf(const Route& route) override {
     CROSSFADE_ASSIGN(std::unique_ptr<PgRowForm> form, PgRowForm::Make(route, options_.types));
     return std::unique_ptr<RowForm>(std::move(form));
   }
 
-  Result<TargetState> ReadState() override { return LookAtMigration(connection_.get(), options_.migration); }
+  Result<TargetState> ReadState() override { return LookAtMigration(connection_, options_.migration); }
 
   Result<Progress> BeginState() override {
     EndState();
     CROSSFADE_TRY(connection_->Execute("BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY"));
-    CROSSFADE_ASSIGN(const std::vector<Progress> workers, LookAtProgress(connection_.get(), options_.migration));
+    CROSSFADE_ASSIGN(const std::vector<Progress> workers, LookAtProgress(connection_, options_.migration));
     Progress lowest;
     for (const Progress& progress : workers) {
       lowest = lowest.journal_id.empty() || progress.low < lowest.low ? progress : lowest;
@@ -231,6 +235,56 @@ class PgRowReader final : public RowReader {
 
   Status ReadKeys(const Route& route, std::span<const std::string> keys, const FieldsSink& sink) override {
     CROSSFADE_ASSIGN(const PgRowForm* form, KnownForm(route));
+    std::string scratch;
+    return ReadRows(route, keys, {}, [&](Fields fields) { return sink(form->Normalize(fields, &scratch)); });
+  }
+
+  Status ReadVersions(const Route& route, std::span<const std::string> keys, const VersionSink& sink) override {
+    CROSSFADE_ASSIGN(const PgRowForm* form, KnownForm(route));
+    std::string scratch;
+    std::vector<std::string_view> parts;
+    return ReadRows(route, keys, {kVersionColumns, ""}, [&](Fields fields) -> Status {
+      SplitFields(fields, &parts);
+      const std::string_view at = parts.back();
+      const std::string_view transaction = parts[parts.size() - 2];
+      constexpr size_t kLength = 4;
+      fields.remove_suffix(2 * kLength + at.size() + transaction.size());
+      RowVersion version;
+      version.transaction = ByteReader(transaction).BigEndianU32();
+      version.committed_at = at;
+      return sink(form->Normalize(fields, &scratch), version);
+    });
+  }
+
+  Result<std::optional<uint32_t>> LastOwnTransaction() override {
+    // Whatever writes rows, changes one of these in the same transaction.
+    CROSSFADE_ASSIGN(
+        const std::optional<std::string> number,
+        connection_->Scalar("SELECT x::text FROM (SELECT xmin AS x FROM crossfade.progress WHERE migration = $1"
+                            " UNION ALL SELECT xmin FROM crossfade.chunk WHERE migration = $1) AS marks"
+                            " ORDER BY age(x) LIMIT 1",
+                            {options_.migration}));
+    return number ? std::optional(static_cast<uint32_t>(std::stoul(*number))) : std::nullopt;
+  }
+
+  Status LockKeys(const Route& route, std::span<const std::string> keys, const FieldsSink& sink) {
+    CROSSFADE_ASSIGN(const PgRowForm* form, KnownForm(route));
+    std::string scratch;
+    return ReadRows(route, keys, {"", " FOR UPDATE OF t"},
+                    [&](Fields fields) { return sink(form->Normalize(fields, &scratch)); });
+  }
+
+  void Cancel() override { connection_->Cancel(); }
+
+ private:
+  struct Reading {
+    std::string_view more_columns;
+    std::string_view lock;
+  };
+  // Fields as the server sends them.
+  Status ReadRows(const Route& route, std::span<const std::string> keys, const Reading& reading,
+                  const FieldsSink& sink) {
+    CROSSFADE_ASSIGN(const PgRowForm* form, KnownForm(route));
     std::vector<const FormColumn*> columns;
     std::string arrays;
     std::string names;
@@ -252,14 +306,11 @@ class PgRowReader final : public RowReader {
     for (size_t i = 0; i < columns.size(); ++i) {
       bound.push_back({columns[i]->type.array_oid, parameters[i]});
     }
-    const std::string sql = fmt::format("{} JOIN unnest({}) AS k({}) ON {}", SelectOf(route), arrays, names, condition);
-    std::string scratch;
-    return connection_->QueryBinary(sql, bound, [&](Fields fields) { return sink(form->Normalize(fields, &scratch)); });
+    const std::string sql = fmt::format("{} JOIN unnest({}) AS k({}) ON {}{}", SelectOf(route, reading.more_columns),
+                                        arrays, names, condition, reading.lock);
+    return connection_->QueryBinary(sql, bound, sink);
   }
 
-  void Cancel() override { connection_->Cancel(); }
-
- private:
   Result<const PgRowForm*> KnownForm(const Route& route) {
     auto& form = forms_[&route];
     if (!form) {
@@ -268,12 +319,12 @@ class PgRowReader final : public RowReader {
     return form.get();
   }
 
-  std::string SelectOf(const Route& route) const {
+  std::string SelectOf(const Route& route, std::string_view more_columns = "") const {
     std::string names;
     for (const uint32_t column : route.columns) {
       names += (names.empty() ? "t." : ", t.") + Connection::Identifier(route.source.columns[column].name);
     }
-    return fmt::format("SELECT {} FROM {}.{} t", names, Connection::Identifier(route.schema),
+    return fmt::format("SELECT {}{} FROM {}.{} t", names, more_columns, Connection::Identifier(route.schema),
                        Connection::Identifier(route.table));
   }
 
@@ -308,11 +359,17 @@ class PgRowReader final : public RowReader {
   }
 
   const PgTargetOptions options_;
-  std::unique_ptr<Connection> connection_;
+  const std::unique_ptr<Connection> owned_;
+  Connection* const connection_;
   std::map<const Route*, std::unique_ptr<PgRowForm>> forms_;
 };
 
 }  // namespace
+
+Status LockPgRows(const PgTargetOptions& options, Connection* connection, const Route& route,
+                  std::span<const std::string> keys, const RowReader::FieldsSink& sink) {
+  return PgRowReader(options, connection).LockKeys(route, keys, sink);
+}
 
 Result<std::unique_ptr<RowReader>> OpenPgRowReader(const PgTargetOptions& options) {
   CROSSFADE_ASSIGN(std::unique_ptr<Connection> connection, Connection::Open(options.connection));

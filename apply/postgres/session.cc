@@ -5,6 +5,7 @@
 #include <optional>
 #include <utility>
 
+#include "apply/postgres/pg_row_reader.h"
 #include "apply/postgres/session_steps.h"
 #include "core/bytes.h"
 #include "core/failpoint.h"
@@ -87,6 +88,13 @@ class PgSession final : public ApplySession {
   Status Begin(const Progress& progress) override;
   Result<CommitResult> Write(const std::vector<Step>& steps) override;
   Result<CommitResult> Finish(const std::vector<Divergence>& divergences) override;
+  Status LockRows(const Route& route, std::span<const std::string> keys, const RowSink& sink) override {
+    PgTargetOptions reading;
+    reading.migration = options_.migration;
+    reading.tenancy = options_.tenancy;
+    reading.types = options_.types;
+    return LockPgRows(reading, connection_.get(), route, keys, sink);
+  }
   void Cancel() override {
     const std::lock_guard lock(connection_mutex_);
     connection_->Cancel();

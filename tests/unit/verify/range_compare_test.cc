@@ -81,6 +81,8 @@ class FakeTarget : public apply::RowReader {
     return {};
   }
   Status ReadKeys(const apply::Route&, std::span<const std::string>, const FieldsSink&) override { return {}; }
+  Status ReadVersions(const apply::Route&, std::span<const std::string>, const VersionSink&) override { return {}; }
+  Result<std::optional<uint32_t>> LastOwnTransaction() override { return std::nullopt; }
   void Cancel() override {}
 
   int reads = 0;
