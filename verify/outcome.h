@@ -20,6 +20,7 @@ struct ShownDifference {
     std::string target;
   };
   std::vector<Cell> cells;  // the columns that differ; of a row that is on one side only: all of them
+  Writer writer;
 };
 
 struct TableOutcome {

@@ -32,10 +32,17 @@ std::string ShownKey(const ComparedTable& table, std::string_view key) {
   return text;
 }
 
+std::string ShownWriter(const Writer& writer) {
+  return writer.foreign ? fmt::format("written by somebody else (transaction {}{})", writer.transaction,
+                                      writer.at.empty() ? "" : ", " + writer.at)
+                        : "";
+}
+
 ShownDifference Show(const ComparedTable& table, const Difference& difference) {
   ShownDifference shown;
   shown.kind = difference.kind;
   shown.key = ShownKey(table, difference.key);
+  shown.writer = difference.writer;
   std::vector<std::string_view> source;
   std::vector<std::string_view> target;
   apply::SplitFields(difference.source, &source);

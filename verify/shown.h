@@ -10,6 +10,9 @@
 
 namespace crossfade::verify {
 
+// "written by somebody else (transaction 1234, 2026-01-02 ...)"; empty if that is not known.
+std::string ShownWriter(const Writer& writer);
+
 ShownDifference Show(const ComparedTable& table, const Difference& difference);
 std::string ShownKey(const ComparedTable& table, std::string_view key);
 // One field; values of the target that the source's type cannot hold are shown by their bytes.

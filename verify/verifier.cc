@@ -66,6 +66,11 @@ Status Verifier::Begin(const Sides& first) {
     tables_.push_back(std::move(table));
     outcome_.tables.emplace_back().table = planned.table;
   }
+  CROSSFADE_ASSIGN(const std::optional<Landmark> now, TakeLandmark(first.target.get()));
+  landmarks_ = options_.landmarks;
+  if (now) {
+    landmarks_.push_back(*now);
+  }
   if (so_far_) {
     outcome_.from = so_far_->from;
     outcome_.began_us = so_far_->began_us;
@@ -214,6 +219,7 @@ Status Verifier::Compare(const Piece& piece, const Sides& sides, const std::stop
     CROSSFADE_ASSIGN(decision, Recheck(table, *routes_, std::move(range.candidates), sides, journal_, *order_,
                                        pressure_, recheck, stop));
     journal_stands_ = decision.journal_stands;
+    CROSSFADE_TRY(FindWriters(table, *routes_, sides.target.get(), journal_, landmarks_, decision.differences));
   }
   TableOutcome part;
   for (const Difference& difference : decision.differences) {
@@ -239,6 +245,11 @@ Status Verifier::Compare(const Piece& piece, const Sides& sides, const std::stop
     CROSSFADE_TRY(notes_->PieceDone(piece.id, part));
   }
   outcome_.tables[piece.id.table].Add(std::move(part), options_.max_shown);
+  for (const Difference& difference : decision.differences) {
+    if (options_.on_difference) {
+      CROSSFADE_TRY(options_.on_difference(table, difference));
+    }
+  }
   return {};
 }
 

@@ -23,6 +23,7 @@
 #include "verify/recheck.h"
 #include "verify/shown.h"
 #include "verify/sides.h"
+#include "verify/writers.h"
 
 namespace crossfade::verify {
 
@@ -34,6 +35,9 @@ struct VerifyOptions {
   snapshot::CopyLimits* between = nullptr;
   RangeLimits range;
   RecheckOptions recheck;
+  std::vector<Landmark> landmarks;  // older than the pass, oldest first; another is taken when it begins
+  // Told of each difference, by one thread at a time. The table lives as long as the Verifier.
+  std::function<Status(const ComparedTable&, const Difference&)> on_difference;
 };
 
 // How far a pass is.
@@ -89,6 +93,7 @@ class Verifier {
   snapshot::CopyLimits* pressure_;
   const OpenSides open_;
   const VerifyOptions options_;
+  std::vector<Landmark> landmarks_;
   std::vector<std::unique_ptr<ComparedTable>> tables_;
   // Once the journal was waited for in vain it is not waited for that long again.
   std::atomic<bool> journal_stands_{false};

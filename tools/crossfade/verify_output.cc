@@ -9,6 +9,8 @@ namespace crossfade::tools {
 
 namespace {
 
+constexpr const char* kSomebodyElse = "somebody else";
+
 const char* NameOf(verify::DifferenceKind kind) {
   switch (kind) {
     case verify::DifferenceKind::kMissing:
@@ -40,6 +42,9 @@ void PrintDifferences(const verify::TableOutcome& table) {
                              difference.kind == verify::DifferenceKind::kMissing ? "missing on the target"
                              : difference.kind == verify::DifferenceKind::kExtra ? "only on the target"
                                                                                  : "different");
+    if (const std::string writer = verify::ShownWriter(difference.writer); !writer.empty()) {
+      std::cout << fmt::format("    {}\n", writer);
+    }
     if (difference.kind == verify::DifferenceKind::kDifferent) {
       for (const auto& cell : difference.cells) {
         std::cout << fmt::format("    {}: source {}, target {}\n", cell.column, cell.source, cell.target);
@@ -59,6 +64,18 @@ void PrintDifferences(const verify::TableOutcome& table) {
 
 }  // namespace
 
+// "unknown", or who it cannot have been.
+nlohmann::json JsonOf(const verify::Writer& writer) {
+  nlohmann::json json = {{"who", writer.foreign ? kSomebodyElse : "unknown"}};
+  if (writer.transaction != 0) {
+    json["transaction"] = writer.transaction;
+  }
+  if (!writer.at.empty()) {
+    json["at"] = writer.at;
+  }
+  return json;
+}
+
 nlohmann::json JsonOf(const verify::TableOutcome& table) {
   nlohmann::json differences = nlohmann::json::array();
   for (const verify::ShownDifference& difference : table.shown) {
@@ -66,7 +83,10 @@ nlohmann::json JsonOf(const verify::TableOutcome& table) {
     for (const auto& cell : difference.cells) {
       columns.push_back({{"column", cell.column}, {"source", cell.source}, {"target", cell.target}});
     }
-    differences.push_back({{"kind", NameOf(difference.kind)}, {"key", difference.key}, {"columns", columns}});
+    differences.push_back({{"kind", NameOf(difference.kind)},
+                           {"key", difference.key},
+                           {"columns", columns},
+                           {"writer", JsonOf(difference.writer)}});
   }
   return {{"table", table.table},
           {"result", VerdictOf(table)},
@@ -107,6 +127,10 @@ std::optional<verify::TableOutcome> TableFromJson(const nlohmann::json& json) {
       for (const nlohmann::json& cell : difference.at("columns")) {
         shown.cells.push_back({cell.at("column"), cell.at("source"), cell.at("target")});
       }
+      const nlohmann::json& writer = difference.at("writer");
+      shown.writer.foreign = writer.at("who") == kSomebodyElse;
+      shown.writer.transaction = writer.value("transaction", uint32_t{0});
+      shown.writer.at = writer.value("at", "");
     }
   } catch (const nlohmann::json::exception&) {
     return std::nullopt;
