@@ -1,0 +1,117 @@
+#include <algorithm>
+
+#include "verify/repair.h"
+#include "verify/shown.h"
+
+namespace crossfade::verify {
+
+namespace {
+
+std::string Joined(const ComparedTable& table, std::span<const uint32_t> places,
+                   const std::vector<std::string_view>& parts, bool key_parts, std::string_view between) {
+  std::string text;
+  for (size_t i = 0; i < places.size(); ++i) {
+    const std::string_view part = parts[key_parts ? i : places[i]];
+    const std::string name = ColumnName(table, places[i]);
+    const bool null = part.data() == nullptr;
+    text += fmt::format("{}{} {}", i == 0 ? "" : between, name,
+                        null && between == " AND " ? "IS NULL" : "= " + Shown(table, places[i], part));
+  }
+  return text;
+}
+
+std::vector<uint32_t> AllPlaces(const ComparedTable& table) {
+  std::vector<uint32_t> places(table.route().columns.size());
+  for (uint32_t i = 0; i < places.size(); ++i) {
+    places[i] = i;
+  }
+  return places;
+}
+
+std::vector<uint32_t> UnequalPlaces(const Difference& difference) {
+  std::vector<std::string_view> due;
+  std::vector<std::string_view> target;
+  apply::SplitFields(difference.due, &due);
+  apply::SplitFields(difference.target, &target);
+  std::vector<uint32_t> places;
+  for (uint32_t i = 0; i < due.size(); ++i) {
+    if (due[i] != target[i] || (due[i].data() == nullptr) != (target[i].data() == nullptr)) {
+      places.push_back(i);
+    }
+  }
+  return places;
+}
+
+}  // namespace
+
+void RepairPlan::Add(const ComparedTable& table, const Difference& difference) {
+  const uint64_t bytes = difference.key.size() + difference.target.size() + difference.due.size();
+  if (!difference.due_known) {
+    ++untold_;
+    return;
+  }
+  if (rows_.size() >= max_rows_ || (bytes_ + bytes > max_bytes_ && !rows_.empty())) {
+    ++beyond_;
+    return;
+  }
+  bytes_ += bytes;
+  RowRepair& row = rows_.emplace_back();
+  row.table = &table;
+  row.difference = difference;
+  row.difference.source.clear();
+  if (difference.due_count > difference.target_count) {
+    row.kind = RepairKind::kInsert;
+    row.copies = difference.due_count - difference.target_count;
+  } else if (difference.due_count < difference.target_count) {
+    row.kind = RepairKind::kDelete;
+    row.copies = difference.target_count - difference.due_count;
+  } else if (difference.due_count > 0) {
+    row.places = UnequalPlaces(difference);
+  } else {
+    rows_.pop_back();  // neither side has it by now
+  }
+}
+
+uint64_t RepairPlan::foreign() const {
+  return static_cast<uint64_t>(
+      std::count_if(rows_.begin(), rows_.end(), [](const RowRepair& row) { return row.difference.writer.foreign; }));
+}
+
+std::string Sentence(const RowRepair& row) {
+  const ComparedTable& table = *row.table;
+  std::vector<std::string_view> key;
+  std::vector<std::string_view> due;
+  std::vector<std::string_view> target;
+  apply::SplitFields(row.difference.key, &key);
+  apply::SplitFields(row.difference.due, &due);
+  apply::SplitFields(row.difference.target, &target);
+  const std::string name = table.route().source.name;
+  const std::vector<uint32_t> all = AllPlaces(table);
+  const std::string where = Joined(table, table.whole_row() ? all : table.key_places(), key, true, " AND ");
+  std::string text;
+  switch (row.kind) {
+    case RepairKind::kInsert: {
+      std::string values;
+      std::string columns;
+      for (const uint32_t place : all) {
+        columns += (place == 0 ? "" : ", ") + ColumnName(table, place);
+        values += (place == 0 ? "" : ", ") + Shown(table, place, due[place]);
+      }
+      text = fmt::format("INSERT INTO {} ({}) VALUES ({})", name, columns, values);
+      break;
+    }
+    case RepairKind::kDelete:
+      text = fmt::format("DELETE FROM {} WHERE {}", name, where);
+      break;
+    case RepairKind::kUpdate:
+      text = fmt::format("UPDATE {} SET {} WHERE {}  -- is: {}", name, Joined(table, row.places, due, false, ", "),
+                         where, Joined(table, row.places, target, false, ", "));
+      break;
+  }
+  if (table.whole_row()) {
+    text += fmt::format("  -- {} of {}", row.copies, std::max(row.difference.target_count, row.difference.due_count));
+  }
+  return text;
+}
+
+}  // namespace crossfade::verify
