@@ -27,6 +27,7 @@ import network  # noqa: F401
 import passing  # noqa: F401
 import refusals  # noqa: F401
 import reporting  # noqa: F401
+import repairing  # noqa: F401
 import tenants  # noqa: F401
 import verifying  # noqa: F401
 

@@ -58,6 +58,10 @@ struct VerifyCommandOptions {
   bool json = false;
   bool restart = false;  // even if a pass was interrupted
   ConsoleMode console = ConsoleMode::kAuto;
+  bool plan = false;    // say what would make the target equal
+  bool repair = false;  // and do it
+  bool yes = false;
+  bool overwrite_foreign = false;
 };
 // Compares every row of both sides.
 int VerifyCommand(const VerifyCommandOptions& options);

@@ -79,6 +79,15 @@ void AddCommands(CLI::App* app, Options* o) {
   verify->add_flag("--restart", o->verify.restart, "begin anew, even if a pass of the last 24 hours was interrupted");
   verify->add_flag("--no-progress", o->no_progress, "print no progress (it goes to standard error)");
   verify->add_flag("--lines", o->lines, "progress as plain lines, on a terminal too");
+  CLI::Option* plan = verify->add_flag("--plan", o->verify.plan, "say row by row what would make the target equal");
+  CLI::Option* repair = verify->add_flag("--repair", o->verify.repair,
+                                         "make the target's rows equal; 'run' must be stopped, and goes on afterwards");
+  repair->excludes(plan);
+  verify->add_flag("--yes", o->verify.yes, "do not ask before repairing")->needs(repair);
+  verify
+      ->add_flag("--overwrite-foreign", o->verify.overwrite_foreign,
+                 "repair rows too that somebody else wrote on the target")
+      ->needs(repair);
   CLI::App* report = AddCommand(
       app, "report",
       "Write a report that a person can sign: what was moved, how long it took, lag over time, and whether both sides "

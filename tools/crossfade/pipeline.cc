@@ -137,9 +137,24 @@ Status Pipeline::RunOwned() {
   }
   copying_ = !HasFact("copied");
   StartCapture();
+  if (work_) {
+    return DoWork();
+  }
   CROSSFADE_TRY(Copy());
   copying_ = false;
   return Follow();
+}
+
+Status Pipeline::RunAtRest(std::stop_token stop, Work work) {
+  work_ = std::move(work);
+  return Run(std::move(stop));
+}
+
+Status Pipeline::DoWork() {
+  CROSSFADE_TRY(RefuseTriggers());
+  CROSSFADE_ASSIGN(const apply::TargetState state, target_->ReadState());
+  CROSSFADE_TRY(Regain(state));
+  return work_({target_.get(), journal_.get(), halt_.get_token()});
 }
 
 Status Pipeline::TakeOwnership() {
@@ -159,6 +174,9 @@ Status Pipeline::OpenJournal() {
   options.keep_seconds = config_.journal.keep_s;
   options.memory_bytes = config_.journal.memory_mib << 20;
   CROSSFADE_ASSIGN(journal_, state::Journal::Open(options));
+  if (work_) {
+    return {};  // what the status says of the last run stays
+  }
   publisher_ = std::make_unique<StatusPublisher>(config_.state_dir, board_, [this] {
     const state::JournalStats stats = journal_->stats();
     board_->Update([&](StatusReport* report) {

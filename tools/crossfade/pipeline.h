@@ -42,8 +42,19 @@ class Pipeline {
   // No error: the goal is reached, or `stop` was asked for.
   Status Run(std::stop_token stop);
 
+  // In place of copying and following: who writes to the target while nothing is applied. Capture goes on.
+  struct AtRest {
+    apply::Target* target = nullptr;
+    state::Journal* journal = nullptr;
+    std::stop_token stop;
+  };
+  using Work = std::function<Status(const AtRest&)>;
+  // As Run, for a migration whose copy is complete: owns it while `work` is done.
+  Status RunAtRest(std::stop_token stop, Work work);
+
  private:
   Status RunOwned();
+  Status DoWork();
   Status TakeOwnership();
   Status OpenJournal();
   Status BeginMigration();
@@ -101,6 +112,7 @@ class Pipeline {
   apply::RouteSet routes_;
   apply::RouteSet staged_routes_;
   Goal goal_;
+  Work work_;  // empty: copy and follow
   std::atomic<bool> copying_{false};
   std::unique_ptr<StatusPublisher> publisher_;
   std::unique_ptr<RetentionWatch> retention_watch_;

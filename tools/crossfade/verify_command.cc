@@ -9,6 +9,7 @@
 #include "snapshot/limits.h"
 #include "tools/crossfade/commands.h"
 #include "tools/crossfade/pass_file.h"
+#include "tools/crossfade/repair_command.h"
 #include "tools/crossfade/signal_stop.h"
 #include "tools/crossfade/verify_output.h"
 #include "tools/crossfade/verify_results.h"
@@ -111,8 +112,11 @@ int VerifyCommand(const VerifyCommandOptions& options) {
   if (!config) {
     return Report(config.error());
   }
-  const SignalStop signals;
   spdlog::set_level(spdlog::level::from_str(config->log.level));
+  if (options.repair || options.plan) {
+    return options.repair ? RepairTarget(*config, options) : PlanRepair(*config, options);
+  }
+  const SignalStop signals;
   const Result<Compared> compared = Compare(*config, options, signals.token());
   if (!compared) {
     return Report(compared.error());

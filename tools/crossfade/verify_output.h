@@ -16,5 +16,6 @@ nlohmann::json JsonOf(const verify::Outcome& outcome);
 // There and back: a pass that goes on takes from it what was found before. Nothing for what is no such JSON.
 nlohmann::json JsonOf(const verify::TableOutcome& table);
 std::optional<verify::TableOutcome> TableFromJson(const nlohmann::json& json);
+nlohmann::json JsonOf(const verify::Writer& writer);
 
 }  // namespace crossfade::tools

@@ -1,0 +1,207 @@
+"""What verify --plan and --repair must do, and must not."""
+
+import json
+import signal
+import threading
+
+from stage import expect, hazard
+
+
+def verdict(move, status):
+    code, out, err = move.command("verify", "--json")
+    expect(code == status, "verify ended with status %d instead of %d\n%s%s" % (code, status, out, err))
+    return json.loads(out)
+
+
+def plan(move):
+    """{(table, key): its change}, and the whole answer."""
+    code, out, err = move.command("verify", "--plan", "--json")
+    expect(out.startswith("{"), "verify --plan ended with status %d\n%s%s" % (code, out, err))
+    answer = json.loads(out)
+    expect(code == {"equal": 0, "different": 1, "undecided": 2}[answer["result"]], "status %d, %s" % (code, answer["result"]))
+    changes = {(change["table"], change["key"]): change for change in answer["plan"]}
+    expect(len(changes) == len(answer["plan"]), "a row twice: %s" % out)
+    return changes, answer
+
+
+def repair(move, *flags, status=0):
+    code, out, err = move.command("verify", "--repair", "--yes", "--json", *flags)
+    expect(code == status, "repair ended with status %d instead of %d\n%s%s" % (code, status, out, err))
+    return json.loads(out) if out else err
+
+
+def rows(scene):
+    """All that the target holds, of every tenant."""
+    tables = scene.on_target("SELECT tablename FROM pg_tables WHERE schemaname = 'public' ORDER BY 1").split()
+    return {table: scene.on_target("SELECT t::text FROM %s t ORDER BY 1" % table) for table in tables}
+
+
+def numbers(count):
+    return "(WITH RECURSIVE s(seq) AS (SELECT 1 UNION ALL SELECT seq + 1 FROM s WHERE seq < %d) SELECT seq FROM s) n" % count
+
+
+EVERYTHING = """
+CREATE TABLE everything (id INT PRIMARY KEY, amount DECIMAL(20,6), ratio DOUBLE, small FLOAT, name VARCHAR(50), note TEXT, raw VARBINARY(50),
+                         at DATETIME(6), seen TIMESTAMP(6) NULL, born DATE, lasts TIME(6), flags BIT(12), doc JSON, kind ENUM('a','b'), big BIGINT UNSIGNED);
+INSERT INTO everything SELECT seq, seq * 1.5, seq / 3, seq / 7, CONCAT('name ', seq), CONCAT('note ', seq), UNHEX(SHA2(seq, 256)), '2020-01-02 03:04:05.678901',
+       '2020-01-02 03:04:05.678901', '2020-02-29', '-12:34:56.789', seq % 4096, CONCAT('{"n": ', seq, ', "t": "x", "f": 0.1}'), 'a', 18446744073709551615
+  FROM {{numbers}};
+CREATE TABLE codes (id INT PRIMARY KEY, code VARCHAR(20) NOT NULL, v INT, UNIQUE KEY (code));
+INSERT INTO codes SELECT id, CONCAT('code ', id), 0 FROM everything WHERE id <= 50;
+CREATE TABLE parent (id INT PRIMARY KEY, name VARCHAR(20));
+CREATE TABLE child (id INT PRIMARY KEY, parent INT, v INT, FOREIGN KEY (parent) REFERENCES parent (id) ON DELETE CASCADE ON UPDATE CASCADE);
+CREATE TABLE leaf (id INT PRIMARY KEY, child INT NOT NULL, FOREIGN KEY (child) REFERENCES child (id));
+CREATE TABLE twig (id INT PRIMARY KEY, up INT, FOREIGN KEY (up) REFERENCES twig (id));
+INSERT INTO parent SELECT id, name FROM everything WHERE id <= 20;
+INSERT INTO child SELECT id, id, 0 FROM parent;
+INSERT INTO leaf SELECT id, id FROM child WHERE id > 5;
+INSERT INTO twig VALUES (1, NULL), (2, 1), (3, 2), (4, 3);
+CREATE TABLE twice (a INT, b VARCHAR(10));
+INSERT INTO twice VALUES (1, 'x'), (1, 'x'), (2, NULL), (2, NULL), (3, 'y');
+CREATE TABLE words (word VARCHAR(30) COLLATE utf8mb4_bin PRIMARY KEY, v INT);
+INSERT INTO words SELECT CONCAT('word ', id), 0 FROM everything WHERE id <= 20;
+CREATE TABLE hot (id INT PRIMARY KEY, n INT);
+INSERT INTO hot VALUES (1, 0), (2, 0), (3, 0);
+""".replace("{{numbers}}", numbers(200))
+
+# Done to the target behind our back, and what the plan must say of it: (table, key, action, columns of an update).
+PLANTED = [
+    ("UPDATE everything SET name = name || ' ' WHERE id = 1", [("everything", "id=1", "update", ["name"])]),
+    ("UPDATE everything SET note = NULL, amount = amount + 0.000001 WHERE id = 3", [("everything", "id=3", "update", ["amount", "note"])]),
+    ("UPDATE everything SET ratio = 0.10000000000000002, small = 0.3 WHERE id = 6", [("everything", "id=6", "update", ["ratio", "small"])]),
+    ("UPDATE everything SET raw = set_byte(raw, 3, get_byte(raw, 3) # 1) WHERE id = 8", [("everything", "id=8", "update", ["raw"])]),
+    ("UPDATE everything SET at = date_trunc('milliseconds', at), seen = seen + interval '1 hour', born = born + 1, lasts = -lasts WHERE id = 9",
+     [("everything", "id=9", "update", ["at", "seen", "born", "lasts"])]),
+    ("UPDATE everything SET flags = ~flags, kind = 'b', big = big - 1 WHERE id = 13", [("everything", "id=13", "update", ["flags", "kind", "big"])]),
+    ("UPDATE everything SET doc = replace(doc::text, '0.1', '0.10000000000000001')::{{json}} WHERE id = 14", [("everything", "id=14", "update", ["doc"])]),
+    ("DELETE FROM everything WHERE id = 17", [("everything", "id=17", "insert", None)]),
+    ("INSERT INTO everything SELECT (e).* FROM (SELECT (jsonb_populate_record(e, '{\"id\": 100000}')) e FROM everything e WHERE id = 18) x",
+     [("everything", "id=100000", "delete", None)]),
+    ("UPDATE everything SET id = 100001 WHERE id = 19", [("everything", "id=19", "insert", None), ("everything", "id=100001", "delete", None)]),
+    ("UPDATE everything SET tenant_id = 'other' WHERE id = 20", [("everything", "id=20", "insert", None)]),
+    # Two rows that have each other's unique value; three in a ring; one whose value an extra row has.
+    ("UPDATE codes SET code = 'between' WHERE id = 1; UPDATE codes SET code = 'code 1' WHERE id = 2; UPDATE codes SET code = 'code 2' WHERE id = 1",
+     [("codes", "id=1", "update", ["code"]), ("codes", "id=2", "update", ["code"])]),
+    ("UPDATE codes SET code = 'x' || code WHERE id IN (3, 4, 5); UPDATE codes SET code = CASE id WHEN 3 THEN 'code 4' WHEN 4 THEN 'code 5' ELSE 'code 3' END, v = 7"
+     " WHERE id IN (3, 4, 5)", [("codes", "id=%d" % i, "update", ["code", "v"]) for i in (3, 4, 5)]),
+    ("DELETE FROM codes WHERE id = 6; INSERT INTO codes (tenant_id, id, code, v) VALUES ('first', 600, 'code 6', 0)",
+     [("codes", "id=6", "insert", None), ("codes", "id=600", "delete", None)]),
+    ("UPDATE codes SET code = 'elsewhere' WHERE id = 7; UPDATE codes SET code = 'code 7' WHERE id = 8",
+     [("codes", "id=7", "update", ["code"]), ("codes", "id=8", "update", ["code"])]),
+    # Parents with all below them; children alone; extra ones; and one that must not take its children along.
+    ("DELETE FROM leaf WHERE id = 6; DELETE FROM parent WHERE id = 6",
+     [("parent", "id=6", "insert", None), ("child", "id=6", "insert", None), ("leaf", "id=6", "insert", None)]),
+    ("DELETE FROM child WHERE id = 2", [("child", "id=2", "insert", None)]),
+    ("INSERT INTO parent (tenant_id, id, name) VALUES ('first', 900, 'extra'); INSERT INTO child (tenant_id, id, parent, v) VALUES ('first', 900, 900, 1);"
+     " INSERT INTO leaf (tenant_id, id, child) VALUES ('first', 900, 900)", [(table, "id=900", "delete", None) for table in ("parent", "child", "leaf")]),
+    ("INSERT INTO parent (tenant_id, id, name) VALUES ('first', 901, 'extra'); UPDATE child SET parent = 901 WHERE id = 3",
+     [("parent", "id=901", "delete", None), ("child", "id=3", "update", ["parent"])]),
+    ("DELETE FROM twig WHERE id IN (2, 3, 4)", [("twig", "id=%d" % i, "insert", None) for i in (2, 3, 4)]),
+    ("DELETE FROM twice WHERE ctid = (SELECT min(ctid) FROM twice WHERE a = 1)", [("twice", "a=1, b='x'", "insert", None)]),
+    ("INSERT INTO twice (tenant_id, a, b) VALUES ('first', 2, NULL), ('first', 2, NULL)", [("twice", "a=2, b=NULL", "delete", None)]),
+    ("INSERT INTO twice (tenant_id, a, b) VALUES ('first', 7, 'never')", [("twice", "a=7, b='never'", "delete", None)]),
+    ("UPDATE words SET word = 'Word 7' WHERE word = 'word 7'", [("words", "word='word 7'", "insert", None), ("words", "word='Word 7'", "delete", None)]),
+]
+
+
+def behind_our_back(scene, statement):
+    scene.on_target(statement.replace("WHERE ", "WHERE tenant_id = 'first' AND "))
+
+
+def plant(scene):
+    """Gives what the plan must be."""
+    json_type = scene.on_target("SELECT format_type(atttypid, -1) FROM pg_attribute WHERE attrelid = 'everything'::regclass AND attname = 'doc'").strip()
+    wanted = {}
+    for statement, changes in PLANTED:
+        behind_our_back(scene, statement.replace("{{json}}", json_type))
+        wanted.update({(table, key): (action, columns) for table, key, action, columns in changes})
+    return wanted
+
+
+class Writer:
+    """Writes to the source all the time, to rows that are mended too."""
+
+    def __init__(self, scene):
+        self.scene, self.ending, self.error = scene, threading.Event(), None
+        self.thread = threading.Thread(target=self.write)
+        self.thread.start()
+
+    def write(self):
+        connection = self.scene.source.connect(self.scene.database, autocommit=True)
+        cursor = connection.cursor()
+        number = 0
+        try:
+            while not self.ending.is_set():
+                number += 1
+                cursor.execute("UPDATE hot SET n = n + 1 WHERE id = %s", (number % 3 + 1,))
+                cursor.execute("UPDATE everything SET note = CONCAT('changed ', %s), amount = amount + 1 WHERE id = %s", (number, number * 7 % 30))
+                cursor.execute("UPDATE codes SET v = v + 1 WHERE id = %s", (number % 50,))
+                cursor.execute("DELETE FROM everything WHERE id = %s", (number * 11 % 200,))
+                cursor.execute("UPDATE child SET v = v + 1 WHERE id = %s", (number % 20,))
+                cursor.execute("INSERT INTO twice VALUES (%s, 'z')", (number % 50 + 10,))
+                cursor.execute("DELETE FROM twice WHERE a >= 10 AND b = 'z' LIMIT 1")
+        except Exception as error:  # shown by stop
+            self.error = error
+        connection.close()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, kind, *_):
+        self.ending.set()
+        self.thread.join()
+        expect(kind is not None or self.error is None, "the writer failed: %s" % self.error)
+
+
+def two_tenants(scene):
+    """The migration that is looked at, and another tenant in the same tables."""
+    scene.schema(EVERYTHING)
+    other = scene.migration(tenant="second", types__text_keys="exact")
+    other.run_until_caught_up()
+    move = scene.migration(tenant="first", types__text_keys="exact")
+    move.start()
+    move.wait_phase("following")
+    return move
+
+
+def other_rows(scene):
+    return {table: "\n".join(line for line in text.split("\n") if "second" in line) for table, text in rows(scene).items()}
+
+
+@hazard("repair")
+def each_planted_difference_is_planned_and_repaired(scene):
+    """Every kind of difference, with another tenant beside and the source written to; 'run' goes on afterwards and ends equal."""
+    move = two_tenants(scene)
+    move.wait_applied()
+    others = other_rows(scene)
+    wanted = plant(scene)
+    before = rows(scene)
+    changes, answer = plan(move)
+    found = {key: (change["action"], [c["column"] for c in change["columns"]] if change["action"] == "update" else None) for key, change in changes.items()}
+    expect(found == wanted, "not planned: %s\nplanned without cause: %s" %
+           (sorted(set(map(str, wanted.items())) - set(map(str, found.items()))), sorted(set(map(str, found.items())) - set(map(str, wanted.items())))))
+    expect(changes["twice", "a=2, b=NULL"]["copies"] == 2, str(changes["twice", "a=2, b=NULL"]))
+    code, out, err = move.command("verify", "--plan")
+    expect(code == 1 and "DELETE FROM codes WHERE id = 600\n" in out and "SET amount = 4.500000, note = 'note 3' WHERE id = 3  -- is: " in out, out + err)
+    err = repair(move, status=4)
+    expect("CF1501" in err, "while 'run' is at work: %s" % err)
+    expect(rows(scene) == before, "planning, or a refused repair, has changed rows")
+    status = move.stop()
+    expect(status in (0, 2), "stopping ended with status %d" % status)
+    with Writer(scene):
+        done = repair(move, "--overwrite-foreign")
+        expect(done["repaired"] == len(wanted) and done["still_different"] == 0, json.dumps(done)[-2000:])
+        expect(other_rows(scene) == others, "another tenant's rows were changed")
+        move.start()
+        move.wait_phase("following")
+        verdict(move, 0)
+        behind_our_back(scene, "UPDATE codes SET v = -1 WHERE id <= 20; DELETE FROM child WHERE id = 4")
+        move.stop()
+        repair(move, "--overwrite-foreign")
+        move.start()
+        move.wait_phase("following")
+    scene.on_target("DELETE FROM everything WHERE tenant_id = 'other'")
+    move.wait_applied()
+    verdict(move, 0)
+    expect(other_rows(scene) == others, "another tenant's rows were changed")
+    scene.catch_up_and_compare(move)

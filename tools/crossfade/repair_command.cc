@@ -1,0 +1,306 @@
+#include "tools/crossfade/repair_command.h"
+
+#include <spdlog/spdlog.h>
+#include <unistd.h>
+
+#include <iostream>
+#include <map>
+#include <memory>
+#include <nlohmann/json.hpp>
+
+#include "snapshot/limits.h"
+#include "tools/crossfade/pipeline.h"
+#include "tools/crossfade/signal_stop.h"
+#include "tools/crossfade/verify_output.h"
+#include "tools/crossfade/verify_session.h"
+#include "verify/repair.h"
+#include "verify/shown.h"
+#include "verify/verifier.h"
+
+namespace crossfade::tools {
+
+namespace {
+
+constexpr std::string_view kComponent = "repair";
+// Of one repair: it is one transaction, and its plan is for a person to read.
+constexpr uint64_t kMaxRows = 10'000;
+constexpr uint64_t kMaxBytes = 64 << 20;
+
+// A pass over all tables, its differences as a plan. The plan's rows live as long as it.
+class PlanningPass {
+ public:
+  PlanningPass(VerifySession* session, state::Journal* journal) : session_(session), journal_(journal) {}
+
+  Status Run(const std::stop_token& stop) {
+    CROSSFADE_ASSIGN(tables_, session_->Plan());
+    const Config& config = session_->config();
+    limits_.SetRowsPerSecond(config.verify.max_rows_per_second);
+    verify::VerifyOptions options;
+    options.readers = static_cast<uint32_t>(config.verify.readers);
+    options.max_shown = config.verify.max_shown;
+    options.on_difference = [this](const verify::ComparedTable& table, const verify::Difference& difference) {
+      plan_.Add(table, difference);
+      return Status();
+    };
+    verifier_ = std::make_unique<verify::Verifier>(
+        &tables_, &session_->routes(), journal_, &session_->order(), &limits_, [this] { return session_->OpenSides(); },
+        options);
+    CROSSFADE_ASSIGN(outcome_, verifier_->Run(stop));
+    return {};
+  }
+
+  // What the repaired rows' keys show now.
+  Result<uint64_t> StillDifferent(const std::stop_token& stop) {
+    std::map<const verify::ComparedTable*, std::vector<std::string>> keys;
+    for (const verify::RowRepair& row : plan_.rows()) {
+      if (row.left.empty()) {
+        keys[row.table].push_back(row.difference.key);
+      }
+    }
+    CROSSFADE_ASSIGN(const verify::Sides sides, session_->OpenSides());
+    uint64_t different = 0;
+    for (auto& [table, of_table] : keys) {
+      CROSSFADE_ASSIGN(const verify::Decision decision,
+                       verify::Recheck(*table, session_->routes(), std::move(of_table), sides, journal_,
+                                       session_->order(), &limits_, {}, stop));
+      different += decision.differences.size();
+    }
+    return different;
+  }
+
+  const verify::Outcome& outcome() const { return outcome_; }
+  verify::RepairPlan& plan() { return plan_; }
+
+ private:
+  VerifySession* session_;
+  state::Journal* journal_;
+  snapshot::CopyPlan tables_;
+  snapshot::CopyLimits limits_;
+  std::unique_ptr<verify::Verifier> verifier_;
+  verify::RepairPlan plan_{kMaxRows, kMaxBytes};
+  verify::Outcome outcome_;
+};
+
+struct Done {
+  uint64_t repaired = 0;
+  uint64_t still_different = 0;
+};
+
+const char* NameOf(verify::RepairKind kind) {
+  switch (kind) {
+    case verify::RepairKind::kInsert:
+      return "insert";
+    case verify::RepairKind::kUpdate:
+      return "update";
+    case verify::RepairKind::kDelete:
+      return "delete";
+  }
+  return "";
+}
+
+nlohmann::json JsonOfRow(const verify::RowRepair& row) {
+  const verify::ComparedTable& table = *row.table;
+  std::vector<std::string_view> due;
+  std::vector<std::string_view> target;
+  apply::SplitFields(row.difference.due, &due);
+  apply::SplitFields(row.difference.target, &target);
+  nlohmann::json columns = nlohmann::json::array();
+  for (uint32_t place = 0; place < table.route().columns.size(); ++place) {
+    const bool set = row.kind != verify::RepairKind::kUpdate ||
+                     std::find(row.places.begin(), row.places.end(), place) != row.places.end();
+    if (!set) {
+      continue;
+    }
+    nlohmann::json column = {{"column", verify::ColumnName(table, place)}};
+    if (row.kind != verify::RepairKind::kDelete) {
+      column["to"] = verify::Shown(table, place, due[place]);
+    }
+    if (row.kind != verify::RepairKind::kInsert) {
+      column["is"] = verify::Shown(table, place, target[place]);
+    }
+    columns.push_back(std::move(column));
+  }
+  nlohmann::json json = {{"action", NameOf(row.kind)},
+                         {"table", table.route().source.name},
+                         {"key", verify::ShownKey(table, row.difference.key)},
+                         {"copies", row.copies},
+                         {"columns", std::move(columns)},
+                         {"statement", verify::Sentence(row)},
+                         {"writer", JsonOf(row.difference.writer)}};
+  if (!row.left.empty()) {
+    json["left"] = row.left;
+  }
+  return json;
+}
+
+void PrintPlan(const PlanningPass& pass, const verify::RepairPlan& plan) {
+  std::map<verify::RepairKind, uint64_t> rows;
+  for (const verify::RowRepair& row : plan.rows()) {
+    ++rows[row.kind];
+    const std::string writer = verify::ShownWriter(row.difference.writer);
+    std::cout << verify::Sentence(row) << "\n" << (writer.empty() ? "" : "    " + writer + "\n");
+  }
+  std::cout << fmt::format("plan: insert={} update={} delete={} foreign={} undecided={} untold={} beyond={}\n",
+                           rows[verify::RepairKind::kInsert], rows[verify::RepairKind::kUpdate],
+                           rows[verify::RepairKind::kDelete], plan.foreign(), pass.outcome().undecided(), plan.untold(),
+                           plan.beyond());
+  for (const verify::TableOutcome& table : pass.outcome().tables) {
+    if (table.undecided > 0) {
+      std::cout << fmt::format("{}: {} rows undecided: {}\n", table.table, table.undecided, table.why_undecided);
+    }
+  }
+}
+
+void PrintJson(const PlanningPass& pass, const verify::RepairPlan& plan, const Done* done) {
+  nlohmann::json json = JsonOf(pass.outcome());
+  json["plan"] = nlohmann::json::array();
+  for (const verify::RowRepair& row : plan.rows()) {
+    json["plan"].push_back(JsonOfRow(row));
+  }
+  json["foreign"] = plan.foreign();
+  json["untold"] = plan.untold();
+  json["beyond"] = plan.beyond();
+  if (done != nullptr) {
+    json["repaired"] = done->repaired;
+    json["still_different"] = done->still_different;
+  }
+  std::cout << json.dump(2, ' ', false, nlohmann::json::error_handler_t::replace) << "\n";
+}
+
+Status RefuseForeign(const verify::RepairPlan& plan) {
+  for (const verify::RowRepair& row : plan.rows()) {
+    if (row.difference.writer.foreign) {
+      Error error{
+          ErrorClass::kConfig,
+          "CF1840",
+          std::string(kComponent),
+          fmt::format("{} of the rows were written by somebody else; nothing was repaired", plan.foreign()),
+          "",
+          fmt::format("{} {}", row.table->route().source.name, verify::ShownKey(*row.table, row.difference.key)),
+          verify::ShownWriter(row.difference.writer),
+          "find out who writes to the target, and end it; then 'crossfade verify --repair --overwrite-foreign'"
+          " brings the rows to what the source holds"};
+      return Fail(std::move(error));
+    }
+  }
+  return {};
+}
+
+Status Agree(const Config& config, const verify::RepairPlan& plan) {
+  std::cerr << fmt::format("This changes {} rows in database {} of {}:{}.\nType the migration's name to go on: ",
+                           plan.rows().size(), config.target.database, config.target.host, config.target.port);
+  std::string answer;
+  std::getline(std::cin, answer);
+  if (answer != config.name) {
+    Error error{ErrorClass::kConfig,
+                "CF1841",
+                std::string(kComponent),
+                "not agreed to; nothing was repaired",
+                "",
+                config.name,
+                answer,
+                "type the migration's name, or use --yes"};
+    return Fail(std::move(error));
+  }
+  return {};
+}
+
+class TargetRepair {
+ public:
+  TargetRepair(const VerifyCommandOptions& options, VerifySession* session) : options_(options), session_(session) {}
+
+  Status Work(const Pipeline::AtRest& rest) {
+    PlanningPass pass(session_, rest.journal);
+    CROSSFADE_TRY(pass.Run(rest.stop));
+    verify::RepairPlan& plan = pass.plan();
+    if (!options_.json) {
+      PrintPlan(pass, plan);
+    }
+    Done done;
+    if (!plan.rows().empty()) {
+      CROSSFADE_TRY(options_.overwrite_foreign ? Status() : RefuseForeign(plan));
+      CROSSFADE_TRY(options_.yes ? Status() : Agree(session_->config(), plan));
+      CROSSFADE_ASSIGN(done.repaired, Write(rest, &plan));
+      CROSSFADE_ASSIGN(done.still_different, pass.StillDifferent(rest.stop));
+    }
+    Print(pass, plan, done);
+    const bool all = done.repaired == plan.rows().size() && plan.beyond() == 0 && done.still_different == 0;
+    exit_code_ = !all ? kDifferent : plan.untold() + pass.outcome().undecided() > 0 ? kCouldNotTell : kDone;
+    return {};
+  }
+
+  int exit_code() const { return exit_code_; }
+
+ private:
+  Result<uint64_t> Write(const Pipeline::AtRest& rest, verify::RepairPlan* plan) const {
+    CROSSFADE_ASSIGN(const apply::TargetState state, rest.target->ReadState());
+    if (state.progress.size() != 1) {
+      return MakeError(ErrorClass::kCorrupt, "CF1842", kComponent,
+                       "the target has {} rows of progress, one is expected", state.progress.size());
+    }
+    const apply::Progress& applied = state.progress.front();
+    for (const verify::RowRepair& row : plan->rows()) {
+      if (row.difference.applied != applied.low) {
+        return MakeError(ErrorClass::kCorrupt, "CF1843", kComponent,
+                         "seq {} is applied, but rows were compared where seq {} was: somebody else applies",
+                         applied.low.value, row.difference.applied.value);
+      }
+    }
+    CROSSFADE_ASSIGN(const std::unique_ptr<apply::ApplySession> session, rest.target->OpenSession(applied.worker));
+    const std::stop_callback cancel(rest.stop, [&] { session->Cancel(); });
+    return verify::Repair(plan, applied, session.get());
+  }
+
+  void Print(const PlanningPass& pass, const verify::RepairPlan& plan, const Done& done) const {
+    if (options_.json) {
+      PrintJson(pass, plan, &done);
+      return;
+    }
+    for (const verify::RowRepair& row : plan.rows()) {
+      if (!row.left.empty()) {
+        std::cout << fmt::format("{} {}: left as it is: {}\n", row.table->route().source.name,
+                                 verify::ShownKey(*row.table, row.difference.key), row.left);
+      }
+    }
+    std::cout << fmt::format("repair: repaired={} left={} still_different={}\n", done.repaired,
+                             plan.rows().size() - done.repaired, done.still_different);
+  }
+
+  const VerifyCommandOptions& options_;
+  VerifySession* session_;
+  int exit_code_ = kCouldNotTell;
+};
+
+}  // namespace
+
+int PlanRepair(const Config& config, const VerifyCommandOptions& options) {
+  const SignalStop signals;
+  Result<std::unique_ptr<VerifySession>> session = VerifySession::Open(config);
+  if (!session) {
+    return Report(session.error());
+  }
+  PlanningPass pass(session->get(), (*session)->journal());
+  if (const Status ran = pass.Run(signals.token()); !ran) {
+    return Report(ran.error());
+  }
+  options.json ? PrintJson(pass, pass.plan(), nullptr) : PrintPlan(pass, pass.plan());
+  return pass.outcome().differences() > 0 ? kDifferent : pass.outcome().undecided() > 0 ? kCouldNotTell : kDone;
+}
+
+int RepairTarget(const Config& config, const VerifyCommandOptions& options) {
+  const SignalStop signals;
+  Result<std::unique_ptr<VerifySession>> session = VerifySession::Open(config);
+  if (!session) {
+    return Report(session.error());
+  }
+  StatusBoard board;
+  RunOptions run;
+  run.config = options.config;
+  TargetRepair repair(options, session->get());
+  Pipeline pipeline(config, run, &board);
+  const Status done =
+      pipeline.RunAtRest(signals.token(), [&](const Pipeline::AtRest& rest) { return repair.Work(rest); });
+  return done ? repair.exit_code() : Report(done.error());
+}
+
+}  // namespace crossfade::tools
