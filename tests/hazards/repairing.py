@@ -26,7 +26,8 @@ def plan(move):
 
 def repair(move, *flags, status=0):
     code, out, err = move.command("verify", "--repair", "--yes", "--json", *flags)
-    expect(code == status, "repair ended with status %d instead of %d\n%s%s" % (code, status, out, err))
+    left = [(change["statement"], change["left"]) for change in json.loads(out)["plan"] if "left" in change] if out else []
+    expect(code == status, "repair ended with status %d instead of %d\nleft: %s\n%s%s" % (code, status, left, out[-1000:], err))
     return json.loads(out) if out else err
 
 
@@ -190,7 +191,8 @@ def each_planted_difference_is_planned_and_repaired(scene):
     expect(status in (0, 2), "stopping ended with status %d" % status)
     with Writer(scene):
         done = repair(move, "--overwrite-foreign")
-        expect(done["repaired"] == len(wanted) and done["still_different"] == 0, json.dumps(done)[-2000:])
+        expect(done["repaired"] == len(wanted) and done["still_different"] == 0, 
+               "%d of %d repaired, %d still different; %s" % (done["repaired"], len(wanted), done["still_different"], set(wanted) - {(c["table"], c["key"]) for c in done["plan"]}))
         expect(other_rows(scene) == others, "another tenant's rows were changed")
         move.start()
         move.wait_phase("following")
