@@ -7,8 +7,10 @@
 
 #include <cstdint>
 #include <deque>
+#include <set>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "apply/target.h"
@@ -39,6 +41,7 @@ class RepairPlan {
 
   void Add(const ComparedTable& table, const Difference& difference);
 
+  bool Holds(const ComparedTable& table, const std::string& key) const { return keys_.contains({&table, key}); }
   std::deque<RowRepair>& rows() { return rows_; }
   const std::deque<RowRepair>& rows() const { return rows_; }
   uint64_t beyond() const { return beyond_; }  // differences that there was no room for
@@ -49,6 +52,7 @@ class RepairPlan {
   const uint64_t max_rows_;
   const uint64_t max_bytes_;
   std::deque<RowRepair> rows_;
+  std::set<std::pair<const ComparedTable*, std::string>> keys_;
   uint64_t bytes_ = 0;
   uint64_t beyond_ = 0;
   uint64_t untold_ = 0;

@@ -55,6 +55,7 @@ void RepairPlan::Add(const ComparedTable& table, const Difference& difference) {
     return;
   }
   bytes_ += bytes;
+  keys_.emplace(&table, difference.key);
   RowRepair& row = rows_.emplace_back();
   row.table = &table;
   row.difference = difference;

@@ -40,6 +40,14 @@ Verifier::Verifier(const snapshot::CopyPlan* plan, const apply::RouteSet* routes
 
 Verifier::~Verifier() = default;
 
+std::vector<const ComparedTable*> Verifier::tables() const {
+  std::vector<const ComparedTable*> tables;
+  for (const std::unique_ptr<ComparedTable>& table : tables_) {
+    tables.push_back(table.get());
+  }
+  return tables;
+}
+
 Result<Outcome> Verifier::Run(const std::stop_token& stop) {
   {
     CROSSFADE_ASSIGN(const Sides first, open_());

@@ -68,6 +68,9 @@ class Verifier {
   // Transient CF1801 when stopped; else the first error that a new connection does not mend.
   Result<Outcome> Run(const std::stop_token& stop);
 
+  // In the plan's order; after Run, and as long as it lives.
+  std::vector<const ComparedTable*> tables() const;
+
   // From any thread, meanwhile.
   PassProgress progress() const;
 

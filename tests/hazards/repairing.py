@@ -1,9 +1,10 @@
 """What verify --plan and --repair must do, and must not."""
 
 import json
-import signal
+import subprocess
 import threading
 
+import migration
 from stage import expect, hazard
 
 
@@ -207,3 +208,140 @@ def each_planted_difference_is_planned_and_repaired(scene):
     verdict(move, 0)
     expect(other_rows(scene) == others, "another tenant's rows were changed")
     scene.catch_up_and_compare(move)
+
+
+SMALL = "CREATE TABLE t (id INT PRIMARY KEY, v INT, u INT UNIQUE); INSERT INTO t VALUES (1, 0, 1), (2, 0, 2), (3, 0, 3), (4, 0, 4)"
+
+
+def stopped(scene, script=SMALL, **settings):
+    scene.schema(script)
+    move = scene.migration(tenant="first", **settings)
+    move.run_until_caught_up()
+    return move
+
+
+@hazard("repair", "kill")
+def a_repair_that_is_killed_is_repeated(scene):
+    """Before and behind the one commit that it makes: all of it is there or nothing, and the next one finds what is left."""
+    move = stopped(scene)
+    scene.sql("UPDATE t SET v = 1 WHERE id = 1")
+    damage = "UPDATE t SET v = 7 WHERE id = 1; DELETE FROM t WHERE id = 2; UPDATE t SET id = 9 WHERE id = 3"
+    for where, left in (("before", 4), ("after", 0)):
+        move.run_until_caught_up()
+        scene.sql("UPDATE t SET v = v + 1")  # not applied
+        scene.on_target(damage)
+        damaged = rows(scene)
+        move.environment["CROSSFADE_FAILPOINTS"] = "apply.commit.%s=crash" % where
+        code, out, err = move.command("verify", "--repair", "--yes", "--overwrite-foreign")
+        del move.environment["CROSSFADE_FAILPOINTS"]
+        expect(code == migration.CRASH_STATUS, "%s: status %d\n%s%s" % (where, code, out, err))
+        expect((rows(scene) == damaged) == (where == "before"), "%s the commit: %s" % (where, rows(scene)))
+        done = repair(move, "--overwrite-foreign")
+        expect(done["repaired"] == left and done["still_different"] == 0, "%s: %d repaired" % (where, done["repaired"]))
+        move.run_until_caught_up()
+        verdict(move, 0)
+    scene.compare(move)
+
+
+@hazard("repair", engines=("mariadb",))
+def a_stop_over_a_divergence_is_mended(scene):
+    """What stopped 'run' is repaired in the state where it stands, even if the source has no such row any more."""
+    move = stopped(scene)
+    scene.on_target("DELETE FROM t WHERE id IN (1, 2); INSERT INTO t (tenant_id, id, v, u) VALUES ('first', 5, 8, 8)")
+    scene.sql("UPDATE t SET v = 1 WHERE id = 1; DELETE FROM t WHERE id = 1; UPDATE t SET v = 5; INSERT INTO t VALUES (5, 5, 5)")
+    move.start("--until", "caught-up")
+    scene.expect_exit(move, 5, "CF1550")
+    done = repair(move, "--overwrite-foreign")
+    expect({change["statement"] for change in done["plan"]} == {
+        "INSERT INTO t (id, v, u) VALUES (1, 0, 1)", "INSERT INTO t (id, v, u) VALUES (2, 0, 2)", "DELETE FROM t WHERE id = 5"}, str(done["plan"]))
+    move.run_until_caught_up()
+    verdict(move, 0)
+    scene.compare(move)
+
+
+@hazard("repair")
+def a_foreign_writer_is_recognised_and_nobody_else_accused(scene):
+    """A row that somebody else wrote is refused, and repaired when told to. What cannot be told is called unknown, and repaired."""
+    move = stopped(scene)
+    scene.on_target("UPDATE t SET v = 7 WHERE id = 2")
+    writers = {d["key"]: d["writer"] for d in verdict(move, 1)["tables"][0]["differences"]}
+    number = int(scene.on_target("SELECT xmin FROM t WHERE id = 2"))
+    expect(writers == {"id=2": {"who": "somebody else", "transaction": number}}, str(writers))
+    code, out, err = move.command("verify")
+    expect("written by somebody else (transaction %d)" % number in out, out + err)
+    before = rows(scene)
+    err = repair(move, status=4)
+    expect("CF1840" in err and "t id=2" in err and "--overwrite-foreign" in err, err)
+    expect(rows(scene) == before, "a refused repair has changed rows")
+    # Behind a later transaction of ours nobody can tell; nor who deleted a row.
+    scene.sql("UPDATE t SET v = 1 WHERE id = 4")
+    move.run_until_caught_up()
+    scene.on_target("DELETE FROM t WHERE id = 3")
+    writers = {d["key"]: d["writer"] for d in verdict(move, 1)["tables"][0]["differences"]}
+    expect(writers == {"id=2": {"who": "unknown", "transaction": number}, "id=3": {"who": "unknown"}}, str(writers))
+    done = repair(move)
+    expect(done["repaired"] == 2, str(done))
+    scene.on_target("UPDATE t SET v = 7 WHERE id = 2")
+    repair(move, status=4)
+    expect(repair(move, "--overwrite-foreign")["repaired"] == 1, "not overwritten")
+    verdict(move, 0)
+    with open(move.state_directory + "/audit.jsonl", encoding="utf-8") as file:
+        records = [json.loads(line) for line in file]
+    ended = [record["details"] for record in records if record["action"] == "repair ended"]
+    expect([details["repaired"] for details in ended] == [2, 1], str(ended))
+    row = ended[1]["rows"][0]
+    expect((row["key"], row["columns"], row["action"], row["foreign"]) == ("id=2", ["v"], "update", True) and len(row["due_sha256"]) == 64, str(row))
+
+
+class Asked:
+    """A repair that waits for its answer."""
+
+    def __init__(self, move, *flags):
+        self.name = move.name
+        self.process = subprocess.Popen([migration.program(), "verify", move.config, "--repair", *flags], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                                        stderr=subprocess.PIPE, env=move.environment)
+        self.said = b""
+        while not self.said.endswith(b"to go on: "):
+            byte = self.process.stderr.read(1)
+            expect(byte, "did not ask: %s" % self.said)
+            self.said += byte
+
+    def answer(self, status, text=None):
+        out, err = self.process.communicate(((text or self.name) + "\n").encode(), timeout=60)
+        expect(self.process.returncode == status, "status %d instead of %d\n%s%s" % (self.process.returncode, status, out, err))
+        return (out + err).decode()
+
+
+@hazard("repair")
+def a_repair_writes_only_what_it_has_compared(scene):
+    """Not agreed to; rows that change between the comparison and the writing; what the target refuses; and somebody who applies."""
+    move = stopped(scene, SMALL + "; CREATE TABLE z (id INT PRIMARY KEY); INSERT INTO z VALUES (1)")
+    scene.on_target("UPDATE t SET v = 7 WHERE id <= 3; DELETE FROM t WHERE id = 4")
+    before = rows(scene)
+    expect("CF1841" in Asked(move, "--overwrite-foreign").answer(4, "no"), "not refused")
+    expect(rows(scene) == before, "changed, though not agreed to")
+    asked = Asked(move, "--overwrite-foreign")
+    scene.on_target("UPDATE t SET v = 8 WHERE id = 1; INSERT INTO t (tenant_id, id, v, u) VALUES ('first', 4, 9, 9)")
+    said = asked.answer(1)
+    expect("t id=1: left as it is: the target's row" in said and "t id=4: left as it is" in said and "repaired=2 left=2" in said, said)
+    expect(scene.on_target("SELECT string_agg(v::text, ' ' ORDER BY id) FROM t").strip() == "8 0 0 9", str(rows(scene)))
+    # A unique value that only another tenant's application knows of; then a constraint that is met at the end.
+    scene.on_target("CREATE UNIQUE INDEX theirs ON t (v) WHERE v = 0 AND id IN (1, 2)")
+    expect("t id=1: left as it is: duplicate key" in Asked(move, "--overwrite-foreign").answer(1), "the target's refusal is not said")
+    scene.on_target("DROP INDEX theirs; CREATE TABLE known (v INT PRIMARY KEY);"
+                    "ALTER TABLE t ADD CONSTRAINT must_be_known FOREIGN KEY (v) REFERENCES known DEFERRABLE INITIALLY DEFERRED NOT VALID; UPDATE t SET v = NULL WHERE id = 1")
+    err = repair(move, "--overwrite-foreign", status=5)
+    expect("CF1831" in err and "must_be_known" in err, err)
+    scene.on_target("ALTER TABLE t DROP CONSTRAINT must_be_known; DROP TABLE known")
+    asked = Asked(move, "--overwrite-foreign")
+    scene.on_target("UPDATE crossfade.progress SET low = low + 1 WHERE worker = 0")
+    expect("CF1843" in asked.answer(6), "somebody else applied")
+    scene.on_target("UPDATE crossfade.progress SET low = low - 1 WHERE worker = 0")
+    asked = Asked(move, "--overwrite-foreign")
+    scene.on_target("INSERT INTO crossfade.progress SELECT (p).* FROM (SELECT jsonb_populate_record(p, '{\"worker\": 1}') p FROM crossfade.progress p WHERE worker = 0) x")
+    expect("CF1842" in asked.answer(6), "two rows of progress")
+    scene.on_target("DELETE FROM crossfade.progress WHERE worker = 1")
+    repair(move, "--overwrite-foreign")
+    verdict(move, 0)
+    move.run_until_caught_up()
+    scene.compare(move)

@@ -9,13 +9,17 @@
 #include <nlohmann/json.hpp>
 
 #include "snapshot/limits.h"
+#include "state/audit_log.h"
+#include "tools/crossfade/audit_trail.h"
 #include "tools/crossfade/pipeline.h"
 #include "tools/crossfade/signal_stop.h"
 #include "tools/crossfade/verify_output.h"
 #include "tools/crossfade/verify_session.h"
+#include "verify/behind.h"
 #include "verify/repair.h"
 #include "verify/shown.h"
 #include "verify/verifier.h"
+#include "verify/writers.h"
 
 namespace crossfade::tools {
 
@@ -25,6 +29,9 @@ constexpr std::string_view kComponent = "repair";
 // Of one repair: it is one transaction, and its plan is for a person to read.
 constexpr uint64_t kMaxRows = 10'000;
 constexpr uint64_t kMaxBytes = 64 << 20;
+constexpr uint64_t kMaxKeysBehind = 100'000;
+constexpr size_t kRowsOfARecord = 50;
+constexpr size_t kMaxKeyBytes = 200;
 
 // A pass over all tables, its differences as a plan. The plan's rows live as long as it.
 class PlanningPass {
@@ -46,7 +53,7 @@ class PlanningPass {
         &tables_, &session_->routes(), journal_, &session_->order(), &limits_, [this] { return session_->OpenSides(); },
         options);
     CROSSFADE_ASSIGN(outcome_, verifier_->Run(stop));
-    return {};
+    return LookBehind(stop);
   }
 
   // What the repaired rows' keys show now.
@@ -70,8 +77,40 @@ class PlanningPass {
 
   const verify::Outcome& outcome() const { return outcome_; }
   verify::RepairPlan& plan() { return plan_; }
+  // Rows that the pass did not decide.
+  uint64_t undecided() const { return outcome_.undecided() + undecided_behind_; }
+  // The journal holds more than was looked at.
+  bool more_behind() const { return more_behind_; }
 
  private:
+  // Rows that are missing here, and that the source has removed meanwhile, are equal to the pass.
+  Status LookBehind(const std::stop_token& stop) {
+    CROSSFADE_ASSIGN(const verify::Sides sides, session_->OpenSides());
+    CROSSFADE_ASSIGN(const apply::Progress applied, sides.target->BeginState());
+    sides.target->EndState();
+    verify::KeysByTable keys;
+    const std::vector<const verify::ComparedTable*> tables = verifier_->tables();
+    CROSSFADE_ASSIGN(const bool all, verify::ReadKeysBehind(tables, journal_, applied.low, kMaxKeysBehind, &keys));
+    more_behind_ = !all;
+    for (const auto& [table, of_table] : keys) {
+      std::vector<std::string> some;
+      for (const std::string& key : of_table) {
+        if (!plan_.Holds(*table, key)) {
+          some.push_back(key);
+        }
+      }
+      CROSSFADE_ASSIGN(verify::Decision decision, verify::Recheck(*table, session_->routes(), std::move(some), sides,
+                                                                  journal_, session_->order(), &limits_, {}, stop));
+      CROSSFADE_TRY(
+          verify::FindWriters(*table, session_->routes(), sides.target.get(), journal_, {}, decision.differences));
+      for (const verify::Difference& difference : decision.differences) {
+        plan_.Add(*table, difference);
+      }
+      undecided_behind_ += decision.undecided.size();
+    }
+    return {};
+  }
+
   VerifySession* session_;
   state::Journal* journal_;
   snapshot::CopyPlan tables_;
@@ -79,6 +118,8 @@ class PlanningPass {
   std::unique_ptr<verify::Verifier> verifier_;
   verify::RepairPlan plan_{kMaxRows, kMaxBytes};
   verify::Outcome outcome_;
+  uint64_t undecided_behind_ = 0;
+  bool more_behind_ = false;
 };
 
 struct Done {
@@ -142,8 +183,11 @@ void PrintPlan(const PlanningPass& pass, const verify::RepairPlan& plan) {
   }
   std::cout << fmt::format("plan: insert={} update={} delete={} foreign={} undecided={} untold={} beyond={}\n",
                            rows[verify::RepairKind::kInsert], rows[verify::RepairKind::kUpdate],
-                           rows[verify::RepairKind::kDelete], plan.foreign(), pass.outcome().undecided(), plan.untold(),
+                           rows[verify::RepairKind::kDelete], plan.foreign(), pass.undecided(), plan.untold(),
                            plan.beyond());
+  if (pass.more_behind()) {
+    std::cout << "the journal holds more than was looked at: apply it with 'crossfade run', and repeat\n";
+  }
   for (const verify::TableOutcome& table : pass.outcome().tables) {
     if (table.undecided > 0) {
       std::cout << fmt::format("{}: {} rows undecided: {}\n", table.table, table.undecided, table.why_undecided);
@@ -157,6 +201,8 @@ void PrintJson(const PlanningPass& pass, const verify::RepairPlan& plan, const D
   for (const verify::RowRepair& row : plan.rows()) {
     json["plan"].push_back(JsonOfRow(row));
   }
+  json["undecided"] = pass.undecided();
+  json["more_behind"] = pass.more_behind();
   json["foreign"] = plan.foreign();
   json["untold"] = plan.untold();
   json["beyond"] = plan.beyond();
@@ -165,6 +211,49 @@ void PrintJson(const PlanningPass& pass, const verify::RepairPlan& plan, const D
     json["still_different"] = done->still_different;
   }
   std::cout << json.dump(2, ' ', false, nlohmann::json::error_handler_t::replace) << "\n";
+}
+
+// Key, columns, and the SHA-256 of both images: the log is no copy of the rows.
+nlohmann::json RecordOf(const verify::RowRepair& row) {
+  nlohmann::json columns = nlohmann::json::array();
+  for (const uint32_t place : row.places) {
+    columns.push_back(verify::ColumnName(*row.table, place));
+  }
+  nlohmann::json json = {{"action", NameOf(row.kind)},
+                         {"table", row.table->route().source.name},
+                         {"copies", row.copies},
+                         {"columns", std::move(columns)},
+                         {"key_sha256", state::Sha256(row.difference.key)},
+                         {"foreign", row.difference.writer.foreign}};
+  if (!row.table->whole_row()) {
+    json["key"] = verify::ShownKey(*row.table, row.difference.key).substr(0, kMaxKeyBytes);
+  }
+  if (row.difference.target_count > 0) {
+    json["target_sha256"] = state::Sha256(row.difference.target);
+  }
+  if (row.difference.due_count > 0) {
+    json["due_sha256"] = state::Sha256(row.difference.due);
+  }
+  if (!row.left.empty()) {
+    json["left"] = true;
+  }
+  return json;
+}
+
+// What is to be done, before, and what was done, in as many records as it takes.
+Status Record(const Config& config, std::string_view action, const verify::RepairPlan& plan, Seq applied,
+              const nlohmann::json& more) {
+  nlohmann::json rows = nlohmann::json::array();
+  for (size_t i = 0; i < plan.rows().size(); ++i) {
+    rows.push_back(RecordOf(plan.rows()[i]));
+    if (rows.size() == kRowsOfARecord || i + 1 == plan.rows().size()) {
+      nlohmann::json details = more;
+      details["seq"] = applied.value;
+      details["rows"] = std::exchange(rows, nlohmann::json::array());
+      CROSSFADE_TRY(RecordAction(config, action, details));
+    }
+  }
+  return {};
 }
 
 Status RefuseForeign(const verify::RepairPlan& plan) {
@@ -225,7 +314,7 @@ class TargetRepair {
     }
     Print(pass, plan, done);
     const bool all = done.repaired == plan.rows().size() && plan.beyond() == 0 && done.still_different == 0;
-    exit_code_ = !all ? kDifferent : plan.untold() + pass.outcome().undecided() > 0 ? kCouldNotTell : kDone;
+    exit_code_ = !all ? kDifferent : plan.untold() + pass.undecided() > 0 || pass.more_behind() ? kCouldNotTell : kDone;
     return {};
   }
 
@@ -246,9 +335,16 @@ class TargetRepair {
                          applied.low.value, row.difference.applied.value);
       }
     }
+    const Config& config = session_->config();
     CROSSFADE_ASSIGN(const std::unique_ptr<apply::ApplySession> session, rest.target->OpenSession(applied.worker));
     const std::stop_callback cancel(rest.stop, [&] { session->Cancel(); });
-    return verify::Repair(plan, applied, session.get());
+    CROSSFADE_TRY(
+        Record(config, "repair started", *plan, applied.low, {{"overwrite_foreign", options_.overwrite_foreign}}));
+    const Result<uint64_t> repaired = verify::Repair(plan, applied, session.get());
+    if (repaired) {
+      CROSSFADE_TRY(Record(config, "repair ended", *plan, applied.low, {{"repaired", *repaired}}));
+    }
+    return repaired;
   }
 
   void Print(const PlanningPass& pass, const verify::RepairPlan& plan, const Done& done) const {
@@ -284,7 +380,9 @@ int PlanRepair(const Config& config, const VerifyCommandOptions& options) {
     return Report(ran.error());
   }
   options.json ? PrintJson(pass, pass.plan(), nullptr) : PrintPlan(pass, pass.plan());
-  return pass.outcome().differences() > 0 ? kDifferent : pass.outcome().undecided() > 0 ? kCouldNotTell : kDone;
+  return pass.outcome().differences() > 0 || !pass.plan().rows().empty() ? kDifferent
+         : pass.undecided() > 0                                          ? kCouldNotTell
+                                                                         : kDone;
 }
 
 int RepairTarget(const Config& config, const VerifyCommandOptions& options) {

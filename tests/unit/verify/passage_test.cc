@@ -95,5 +95,33 @@ TEST(BucketSumsTest, OrderDoesNotMatterAndEqualRowsCount) {
   EXPECT_EQ(a.rows(), 4u);
 }
 
+TEST(PassageTest, TheStateBeforeIsWhatTheFirstChangeFound) {
+  Passage passage;
+  passage.KeepFirst("fields of a");
+  passage.Replace(kA, kB);
+  passage.KeepFirst("fields of b");
+  passage.Add(kB, false);
+  EXPECT_EQ(passage.Before(kNone, false), Row(kA));
+  EXPECT_EQ(passage.Before(Row(kB), false), Row(kA));
+  EXPECT_EQ(passage.first(), "fields of a");
+  // The log does not lead to what the source shows.
+  EXPECT_EQ(passage.Before(Row(kC), false), std::nullopt);
+  Passage came;
+  came.Add(kA, true);
+  EXPECT_EQ(came.Before(Row(kA), false), kNone);
+  EXPECT_EQ(Passage().Before(Row(kC), false), Row(kC));
+}
+
+TEST(PassageTest, CopiesBeforeAreKnownWhereAllChangesWereSeen) {
+  Passage passage;
+  passage.Add(kA, true, true);
+  passage.Add(kA, true, true);
+  passage.Add(kA, false, true);
+  EXPECT_EQ(passage.Before(Row(kA, 3), true), Row(kA, 2));
+  EXPECT_EQ(passage.Before(kNone, true), std::nullopt);
+  passage.Add(kA, true);
+  EXPECT_EQ(passage.Before(Row(kA, 3), true), std::nullopt);
+}
+
 }  // namespace
 }  // namespace crossfade::verify
