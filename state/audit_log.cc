@@ -11,6 +11,7 @@
 #include <chrono>
 #include <cstring>
 #include <filesystem>
+#include <memory>
 #include <nlohmann/json.hpp>
 #include <thread>
 #include <utility>
@@ -50,10 +51,10 @@ tl::unexpected<Error> NotOurs(const std::string& path, const std::string& what) 
                     .value();
   error.object = path;
   error.found = what;
-  error.fix = fmt::format(
-      "'crossfade audit verify' shows where; keep the file as evidence: mv {} {}.kept; then the same command begins a "
-      "new log, which does not fit what the target knows of the old one, and 'crossfade audit verify' will say so",
-      path, path);
+  error.fix =
+      "'crossfade audit verify' says where; put the log back from its backup, or keep it and begin a new one: "
+      "'crossfade "
+      "audit begin --reason TEXT'";
   return Fail(std::move(error));
 }
 
@@ -79,6 +80,7 @@ struct Record {
   std::string at;
   std::string hash;
   std::optional<std::pair<uint64_t, std::string>> torn;  // bytes, SHA-256
+  std::string begins_anew;                               // what is said of the log before
 };
 
 // Whole JSON: somebody's line, if not ours. What a crash leaves of a line never is.
@@ -110,6 +112,9 @@ std::optional<Record> ParseRecord(std::string_view line) {
   record.seq = json["seq"].get<uint64_t>();
   record.prev = text("prev");
   record.at = text("at");
+  if (const auto anew = json.find("begins_anew"); anew != json.end()) {
+    record.begins_anew = anew->dump();
+  }
   if (const auto torn = json.find("torn"); torn != json.end()) {
     if (!torn->is_object() || !torn->value("bytes", Json()).is_number_unsigned() ||
         !torn->value("sha256", Json()).is_string()) {
@@ -252,7 +257,7 @@ Status WriteLine(const File& file, const std::string& path, const std::string& l
   return synced ? Status() : Unusable(path, "sync", errno);
 }
 
-// The name of a new file is as durable as its first line.
+// The name of a new file is as durable as its first line will be.
 Status SyncDirectory(const std::string& path) {
   const std::string directory = std::filesystem::path(path).parent_path().string();
   const File file(::open(directory.empty() ? "." : directory.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
@@ -392,6 +397,13 @@ class Chain {
   }
 
   void JudgeOrder(const Record& record) {
+    if (reading_.records + rest_lines_ == 0 && !record.begins_anew.empty() && record.seq > 0) {
+      reading_.before = reading_.head = {record.seq - 1, record.prev};
+      if (wanted_ != 0 && wanted_ == reading_.before.seq) {
+        reading_.at = record.prev;
+      }
+      Notice(fmt::format("the log begins anew at record {}: {}", record.seq, record.begins_anew));
+    }
     const uint64_t expected = reading_.head.seq + 1 + changed_;
     if (record.seq != expected) {
       Problem(fmt::format("record {} stands where record {} should: records were taken out, put in or moved",
@@ -435,20 +447,86 @@ std::string Sha256(std::string_view bytes) {
 
 std::string AuditPath(const std::string& directory) { return directory + "/audit.jsonl"; }
 
-Result<AuditHead> AppendAudit(const std::string& path, const Json& members, std::chrono::milliseconds lock_wait) {
-  const File file(::open(path.c_str(), O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC, 0600));
-  if (file.fd() < 0) {
-    return Unusable(path, "open", errno);
+namespace {
+
+// Opened and locked: the file that has this name.
+Result<std::unique_ptr<File>> OpenLocked(const std::string& path, std::chrono::milliseconds lock_wait) {
+  for (;;) {
+    auto file = std::make_unique<File>(::open(path.c_str(), O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC, 0600));
+    if (file->fd() < 0) {
+      return Unusable(path, "open", errno);
+    }
+    CROSSFADE_TRY(Lock(*file, path, lock_wait));
+    struct stat ours {};
+    struct stat named {};
+    if (::fstat(file->fd(), &ours) != 0) {
+      return Unusable(path, "look at", errno);
+    }
+    // While it was waited for another may have taken its place.
+    if (::stat(path.c_str(), &named) == 0 && named.st_ino == ours.st_ino && named.st_dev == ours.st_dev) {
+      return file;
+    }
   }
-  CROSSFADE_TRY(Lock(file, path, lock_wait));
-  CROSSFADE_ASSIGN(const End end, FindEnd(file, path));
+}
+
+Result<std::string> ReadWhole(const File& file, const std::string& path) {
+  std::string bytes;
+  std::string block(kBlock, '\0');
+  for (;;) {
+    const ssize_t n = ::pread(file.fd(), block.data(), block.size(), static_cast<off_t>(bytes.size()));
+    if (n < 0 && errno != EINTR) {
+      return Unusable(path, "read", errno);
+    }
+    if (n == 0) {
+      return bytes;
+    }
+    bytes.append(block, 0, n < 0 ? 0 : static_cast<size_t>(n));
+  }
+}
+
+}  // namespace
+
+Result<AuditHead> AppendAudit(const std::string& path, const Json& members, std::chrono::milliseconds lock_wait) {
+  CROSSFADE_ASSIGN(const std::unique_ptr<File> file, OpenLocked(path, lock_wait));
+  CROSSFADE_ASSIGN(const End end, FindEnd(*file, path));
   AuditHead head;
   head.seq = end.head.seq + 1;
   CROSSFADE_ASSIGN(const std::string line, MakeLine(end.head, end, members, &head.hash));
-  CROSSFADE_TRY(WriteLine(file, path, line));
   if (end.head.seq == 0) {
     CROSSFADE_TRY(SyncDirectory(path));
   }
+  CROSSFADE_TRY(WriteLine(*file, path, line));
+  return head;
+}
+
+Result<AuditHead> BeginAuditAnew(const std::string& path, const std::string& kept_as, const AuditHead& known,
+                                 const Json& members) {
+  CROSSFADE_ASSIGN(const std::unique_ptr<File> old, OpenLocked(path, kLockWait));
+  CROSSFADE_ASSIGN(const std::string bytes, ReadWhole(*old, path));
+  const std::string next = path + ".next";
+  AuditHead head;
+  head.seq = known.seq + 1;
+  Json all = members;
+  all["begins_anew"] = {{"kept_as", kept_as}, {"bytes", bytes.size()}, {"sha256", Sha256(bytes)}};
+  CROSSFADE_ASSIGN(const std::string line, MakeLine(known, {}, all, &head.hash));
+  {
+    const File file(::open(next.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_APPEND | O_CLOEXEC, 0600));
+    if (file.fd() < 0) {
+      return Unusable(next, "open", errno);
+    }
+    CROSSFADE_TRY(WriteLine(file, next, line));
+  }
+  // The old one has both names for a moment: at no time is there none.
+  if (::link(path.c_str(), kept_as.c_str()) != 0) {
+    return Unusable(kept_as, "keep", errno);
+  }
+  CROSSFADE_FAILPOINT("audit.anew.before");
+  const bool renamed = ::rename(next.c_str(), path.c_str()) == 0;
+  CROSSFADE_FAILPOINT("audit.anew.after");
+  if (!renamed) {
+    return Unusable(path, "replace", errno);
+  }
+  CROSSFADE_TRY(SyncDirectory(path));
   return head;
 }
 

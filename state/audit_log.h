@@ -41,6 +41,12 @@ std::string AuditPath(const std::string& directory);
 Result<AuditHead> AppendAudit(const std::string& path, const nlohmann::ordered_json& members,
                               std::chrono::milliseconds lock_wait = std::chrono::seconds(10));
 
+// Where the log that was there cannot go on: keeps it as `kept_as` and begins a new one that continues `known`, the
+// last record that somebody else knows, with a record of `members`. It says that it begins anew, and of what the kept
+// file consists. Whole at any moment. Errors as AppendAudit, but for CF1321.
+Result<AuditHead> BeginAuditAnew(const std::string& path, const std::string& kept_as, const AuditHead& known,
+                                 const nlohmann::ordered_json& members);
+
 // The last record, by the end of the file alone. Errors as AppendAudit; none if there is no file.
 Result<AuditHead> ReadAuditHead(const std::string& path);
 
@@ -51,7 +57,8 @@ struct AuditProblem {
 
 struct AuditReading {
   uint64_t records = 0;
-  AuditHead head;  // of the last line that is a record, whether or not it fits
+  AuditHead head;    // of the last line that is a record, whether or not it fits
+  AuditHead before;  // what the first record continues, where the log was begun anew
   // Not as it was written: at most kProblemsKept, in the order of lines.
   static constexpr size_t kProblemsKept = 100;
   uint64_t problem_count = 0;

@@ -17,7 +17,8 @@ import migration
 import servers
 import stage
 
-import catalogs  # noqa: F401  (each registers its hazards)
+import auditing  # noqa: F401  (each registers its hazards)
+import catalogs  # noqa: F401
 import copying  # noqa: F401
 import following  # noqa: F401
 import journaling  # noqa: F401

@@ -9,6 +9,7 @@
 #include <nlohmann/json.hpp>
 #include <vector>
 
+#include "core/clock.h"
 #include "tools/crossfade/source_engine.h"
 
 namespace crossfade::tools {
@@ -60,19 +61,29 @@ std::string HostName() {
   return name;
 }
 
+Json MembersOf(const Config& config, std::string_view action, const nlohmann::json& details) {
+  return {{"migration", config.name},
+          {"action", action},
+          {"details", details.is_null() ? Json::object() : Json(details)},
+          {"user", User()},
+          {"host", HostName()},
+          {"pid", ::getpid()},
+          {"command", CommandLine()},
+          {"config", {{"path", config.path}, {"sha256", config.sha256}}},
+          {"program", "crossfade " CROSSFADE_VERSION}};
+}
+
 }  // namespace
 
 Result<state::AuditHead> AppendAction(const Config& config, std::string_view action, const nlohmann::json& details) {
-  const Json members = {{"migration", config.name},
-                        {"action", action},
-                        {"details", details.is_null() ? Json::object() : Json(details)},
-                        {"user", User()},
-                        {"host", HostName()},
-                        {"pid", ::getpid()},
-                        {"command", CommandLine()},
-                        {"config", {{"path", config.path}, {"sha256", config.sha256}}},
-                        {"program", "crossfade " CROSSFADE_VERSION}};
-  return state::AppendAudit(state::AuditPath(config.state_dir), members);
+  return state::AppendAudit(state::AuditPath(config.state_dir), MembersOf(config, action, details));
+}
+
+Result<state::AuditHead> BeginTrailAnew(const Config& config, const state::AuditHead& known,
+                                        const std::string& reason) {
+  const std::string path = state::AuditPath(config.state_dir);
+  const std::string kept_as = fmt::format("{}.kept.{}", path, WallMicros());
+  return state::BeginAuditAnew(path, kept_as, known, MembersOf(config, "audit begun anew", {{"reason", reason}}));
 }
 
 Status HoldsKnown(const Config& config, const state::AuditReading& log, const state::AuditHead& known) {
@@ -103,7 +114,7 @@ Result<bool> KeepHead(const Config& config) {
 Status RecordAction(const Config& config, std::string_view action, const nlohmann::json& details) {
   CROSSFADE_TRY(AppendAction(config, action, details));
   if (const Result<bool> kept = KeepHead(config); !kept) {
-    spdlog::warn("the target was not told of the audit log's head: {}", kept.error().ToString());
+    spdlog::warn("audit: the target is not told of this: {}: {}", kept.error().code, kept.error().message);
   }
   return {};
 }

@@ -3,6 +3,7 @@
 
 #include <nlohmann/json_fwd.hpp>
 #include <optional>
+#include <string>
 #include <string_view>
 
 #include "core/error.h"
@@ -20,6 +21,9 @@ Status RecordAction(const Config& config, std::string_view action, const nlohman
 
 // The same without telling the target.
 Result<state::AuditHead> AppendAction(const Config& config, std::string_view action, const nlohmann::json& details);
+
+// Begins the log anew behind `known`, and keeps the one that was there beside it (audit.jsonl.kept.<time>).
+Result<state::AuditHead> BeginTrailAnew(const Config& config, const state::AuditHead& known, const std::string& reason);
 
 // Tells the target the head. Corrupt CF1791, and nothing is changed there, if the log does not hold the record that the
 // target knows. False: the target has no helper schema yet.

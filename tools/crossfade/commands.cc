@@ -14,6 +14,8 @@
 #include <thread>
 
 #include "state/journal_listing.h"
+#include "tools/crossfade/audit_trail.h"
+#include "tools/crossfade/audit_watch.h"
 #include "tools/crossfade/http.h"
 #include "tools/crossfade/pipeline.h"
 #include "tools/crossfade/scratch.h"
@@ -114,6 +116,16 @@ Status AbortMigration(const Config& config) {
   return {};
 }
 
+// The last record of an action. Gives the exit code, or another one if the record cannot be written.
+int RecordEnd(const Config& config, std::string_view action, const Status& result, int exit_code) {
+  nlohmann::json details = {{"exit_code", exit_code}, {"result", result ? "done" : "failed"}};
+  if (!result) {
+    details["code"] = result.error().code;
+  }
+  const Status recorded = RecordAction(config, action, details);
+  return recorded || exit_code != kDone ? exit_code : Report(recorded.error());
+}
+
 // Another owner, or not in this state of the migration.
 bool IsRefusal(std::string_view code) {
   constexpr std::string_view kRefusals[] = {"CF1301", "CF1501", "CF1720", "CF1760", "CF1761", "CF1762", "CF1763",
@@ -155,6 +167,50 @@ int Report(const Error& error) {
   return ExitCodeOf(error);
 }
 
+namespace {
+
+// The board, what shows it, and the pipeline. `stop` ends it in order.
+Status RunMigration(const Config& config, const RunOptions& options, const std::stop_token& stop) {
+  StatusBoard board;
+  board.Update([&](StatusReport* report) {
+    report->name = config.name;
+    report->tenant = config.tenant.mode == "column" ? config.tenant.column + " = " + config.tenant.value : "";
+    report->pid = ::getpid();
+    report->host = HostName();
+    report->version = "crossfade " CROSSFADE_VERSION;
+    report->started_us = WallMicros();
+    report->journal_budget_bytes = config.journal.budget_mib << 20;
+  });
+  std::unique_ptr<HttpServer> http;
+  if (!config.http.listen.empty()) {
+    CROSSFADE_ASSIGN(http, HttpServer::Start(config.http.listen, &board));
+    board.Update([&](StatusReport* report) { report->http = http->address(); });
+  }
+  std::stop_source halt;
+  const std::stop_callback forward(stop, [&] { halt.request_stop(); });
+  AuditWatch audit(&config, &board, [&] { halt.request_stop(); });
+  Status result;
+  {
+    const Console console(&board, options.console);
+    Pipeline pipeline(config, options, &board);
+    result = pipeline.Run(halt.get_token());
+  }
+  const Status recorded = audit.Finish();
+  return result ? recorded : result;
+}
+
+Status RecordRunStart(const Config& config, const RunOptions& options) {
+  const bool goes_on = std::filesystem::exists(config.state_dir + "/journal");
+  nlohmann::json details = {{"take_over", options.take_over}, {"rebuild_journal", options.rebuild_journal}};
+  if (options.until) {
+    details["until"] = *options.until;
+  }
+  CROSSFADE_TRY(AppendAction(config, goes_on ? "run went on" : "run started", details));
+  return {};
+}
+
+}  // namespace
+
 int RunCommand(const RunOptions& options) {
   const Result<Config> config = LoadConfig(options.config);
   if (!config) {
@@ -167,36 +223,13 @@ int RunCommand(const RunOptions& options) {
   if (const Status made = MakeStateDirectory(config->state_dir); !made) {
     return Report(made.error());
   }
-  StatusBoard board;
-  board.Update([&](StatusReport* report) {
-    report->name = config->name;
-    report->tenant = config->tenant.mode == "column" ? config->tenant.column + " = " + config->tenant.value : "";
-    report->pid = ::getpid();
-    report->host = HostName();
-    report->version = "crossfade " CROSSFADE_VERSION;
-    report->started_us = WallMicros();
-    report->journal_budget_bytes = config->journal.budget_mib << 20;
-  });
-  std::unique_ptr<HttpServer> http;
-  if (!config->http.listen.empty()) {
-    Result<std::unique_ptr<HttpServer>> server = HttpServer::Start(config->http.listen, &board);
-    if (!server) {
-      return Report(server.error());
-    }
-    http = std::move(*server);
-    board.Update([&](StatusReport* report) { report->http = http->address(); });
+  if (const Status recorded = RecordRunStart(*config, options); !recorded) {
+    return Report(recorded.error());
   }
-  Status result;
-  {
-    const Console console(&board, options.console);
-    Pipeline pipeline(*config, options, &board);
-    result = pipeline.Run(signals.token());
-  }
-  if (!result) {
-    return Report(result.error());
-  }
+  const Status result = RunMigration(*config, options, signals.token());
   const bool interrupted = signals.token().stop_requested() && options.until.has_value();
-  return interrupted ? kCouldNotTell : kDone;
+  const int exit_code = !result ? Report(result.error()) : interrupted ? kCouldNotTell : kDone;
+  return RecordEnd(*config, "run ended", result, exit_code);
 }
 
 int CheckCommand(const std::string& path, bool json) {
@@ -256,6 +289,11 @@ int PauseCommand(const std::string& path, bool pause) {
   }
   const std::filesystem::path mark = std::filesystem::path(config->state_dir) / "pause";
   std::error_code error;
+  if (std::filesystem::exists(config->state_dir)) {
+    if (const Status recorded = RecordAction(*config, pause ? "pause" : "resume", {}); !recorded) {
+      return Report(recorded.error());
+    }
+  }
   if (pause && !std::ofstream(mark)) {
     return Report(Error{ErrorClass::kTransient, "CF1713", "pause", "the mark that the copy looks for cannot be written",
                         "", mark, std::strerror(errno),
@@ -285,11 +323,18 @@ int AbortCommand(const std::string& path, bool yes) {
       return kRefused;
     }
   }
-  if (const Status aborted = AbortMigration(*config); !aborted) {
-    return Report(aborted.error());
+  if (const Status made = MakeStateDirectory(config->state_dir); !made) {
+    return Report(made.error());
   }
-  std::cout << "aborted: nothing of " << config->name << " is left on the target or in its state directory\n";
-  return kDone;
+  if (const Status recorded = RecordAction(*config, "abort started", {}); !recorded) {
+    return Report(recorded.error());
+  }
+  const Status aborted = AbortMigration(*config);
+  if (aborted) {
+    std::cout << "aborted: nothing of " << config->name
+              << " is left on the target or in its state directory, but its audit log and that one's last record\n";
+  }
+  return RecordEnd(*config, "abort ended", aborted, aborted ? kDone : Report(aborted.error()));
 }
 
 int JournalCommand(const JournalCommandOptions& options) {

@@ -6,6 +6,7 @@
 #include <iostream>
 
 #include "core/failpoint.h"
+#include "tools/crossfade/audit_command.h"
 #include "tools/crossfade/commands.h"
 #include "tools/crossfade/config.h"
 
@@ -21,7 +22,8 @@ constexpr const char* kFooter =
     "interruption\n"
     "  crossfade status acme.toml                 from another shell\n"
     "  crossfade verify acme.toml                 whether both sides are equal, while data moves\n"
-    "  crossfade report acme.toml                 what was moved, and whether it is equal: one HTML file to sign\n\n"
+    "  crossfade report acme.toml                 what was moved, and whether it is equal: one HTML file to sign\n"
+    "  crossfade audit list acme.toml             who did what, and when\n\n"
     "Exit codes: 0 done; 1 different, blocker or divergence; 2 could not tell (connection, time-out, interrupted);\n"
     "3 configuration or usage; 4 refused (another owner, wrong phase); 5 data stop; 6 corrupt.";
 
@@ -38,6 +40,7 @@ struct Options {
   JournalCommandOptions journal;
   VerifyCommandOptions verify;
   ReportCommandOptions report;
+  AuditCommandOptions audit;
 };
 
 CLI::App* AddCommand(CLI::App* app, const char* name, const char* meaning, Options* o, bool needs_config = true) {
@@ -47,6 +50,42 @@ CLI::App* AddCommand(CLI::App* app, const char* name, const char* meaning, Optio
     file->required();
   }
   return command;
+}
+
+constexpr const char* kAuditMeaning =
+    "Who did what to a migration, and when. Each action and each change of phase is a line of JSON in "
+    "state_dir/audit.jsonl, chained to the one before by its SHA-256; the target keeps the last hash. 'abort' leaves "
+    "the "
+    "log where it is.";
+constexpr const char* kAuditFooter =
+    "Begin with:\n"
+    "  crossfade audit list acme.toml             one line for each record\n"
+    "  crossfade audit verify acme.toml           whether it is as it was written; exit code 0: whole; 6: changed, "
+    "cut,\n"
+    "                                             moved or written anew; 2: the target could not be asked\n"
+    "  crossfade audit export acme.toml > a.jsonl the records as they stand, for a backup or another tool";
+
+void AddAuditCommands(CLI::App* app, Options* o) {
+  CLI::App* audit = app->add_subcommand("audit", kAuditMeaning);
+  audit->footer(kAuditFooter);
+  audit->require_subcommand(1);
+  CLI::App* list = AddCommand(audit, "list", "List the records, oldest first.", o);
+  list->add_option("--last", o->audit.last, "only so many, the newest; 0: all")->default_val(0);
+  list->add_flag("--json", o->json, "as JSON lines, as they stand in the file");
+  CLI::App* verify = AddCommand(audit, "verify",
+                                "Hold every line against the chain, and the chain against the last record that the "
+                                "target knows.",
+                                o);
+  verify->add_flag("--offline", o->audit.offline,
+                   "without the target: finds edited and moved lines, but neither a cut end nor a log written anew");
+  verify->add_flag("--json", o->json, "as JSON");
+  AddCommand(audit, "export", "Print the records as JSON lines.", o);
+  AddCommand(audit, "begin",
+             "When the log is broken or lost: keep it as audit.jsonl.kept.<time> and begin a new one behind the last "
+             "record that the target knows. Its first record says who did so, and why.",
+             o)
+      ->add_option("--reason", o->audit.reason, "what happened to the old one")
+      ->required();
 }
 
 void AddCommands(CLI::App* app, Options* o) {
@@ -112,6 +151,8 @@ void AddCommands(CLI::App* app, Options* o) {
   journal->add_flag("--decode", o->journal.decode, "show every change");
   journal->add_flag("--json", o->journal.json, "as JSON lines");
 
+  AddAuditCommands(app, o);
+
   CLI::App* config = AddCommand(app, "config", "Validate a configuration file, or show all settings.", o, false);
   config->add_flag("--example", o->example, "print a full, commented file with every setting and its default");
   config->add_flag("--page", o->page, "print docs/configuration.md");
@@ -132,6 +173,16 @@ int ConfigCommand(const Options& o) {
   }
   std::cout << o.config << ": good\n";
   return kDone;
+}
+
+int AuditCommand(const CLI::App& audit, Options* o) {
+  const std::string command = audit.get_subcommands().front()->get_name();
+  o->audit.config = o->config;
+  o->audit.json = o->json;
+  return command == "list"     ? AuditListCommand(o->audit)
+         : command == "verify" ? AuditVerifyCommand(o->audit)
+         : command == "export" ? AuditExportCommand(o->audit)
+                               : AuditBeginCommand(o->audit);
 }
 
 int Dispatch(const CLI::App& app, Options* o) {
@@ -166,6 +217,9 @@ int Dispatch(const CLI::App& app, Options* o) {
   }
   if (command == "abort") {
     return AbortCommand(o->config, o->yes);
+  }
+  if (command == "audit") {
+    return AuditCommand(*app.get_subcommands().front(), o);
   }
   if (command == "journal") {
     o->journal.config = o->config;

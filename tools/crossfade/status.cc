@@ -106,15 +106,18 @@ void StatusBoard::SetPhase(Phase phase) {
 
 void StatusBoard::NoteChange() {
   constexpr size_t kMostChanges = 100;
-  if (changes_.size() == kMostChanges) {
-    changes_.erase(changes_.begin());
+  const bool failed = report_.phase == Phase::kFailed && report_.last_error;
+  for (std::vector<PhaseChange>& changes : changes_) {
+    if (changes.size() == kMostChanges) {
+      changes.erase(changes.begin());
+    }
+    changes.push_back({WallMicros(), report_.phase, failed ? report_.last_error->code : ""});
   }
-  changes_.push_back({WallMicros(), report_.phase});
 }
 
-std::vector<PhaseChange> StatusBoard::TakePhaseChanges() {
+std::vector<PhaseChange> StatusBoard::TakePhaseChanges(PhaseReader reader) {
   const std::lock_guard lock(mutex_);
-  return std::exchange(changes_, {});
+  return std::exchange(changes_[static_cast<size_t>(reader)], {});
 }
 
 void StatusBoard::SetError(const Error& error) {

@@ -1,6 +1,7 @@
 // What the operator sees: one board that the pipeline writes and everybody else reads.
 #pragma once
 
+#include <array>
 #include <atomic>
 #include <cstdint>
 #include <map>
@@ -22,6 +23,7 @@ std::string PhaseName(Phase phase);
 struct PhaseChange {
   int64_t at_us = 0;
   Phase phase = Phase::kStarting;
+  std::string code;  // of the error, for kFailed
 };
 
 struct TableStatus {
@@ -75,6 +77,9 @@ struct StatusReport {
   int64_t last_error_us = 0;
 };
 
+// Who keeps changes of phase.
+enum class PhaseReader : uint8_t { kHistory, kAudit };
+
 // Thread-safe.
 class StatusBoard {
  public:
@@ -93,15 +98,15 @@ class StatusBoard {
   }
   void SetPhase(Phase phase);
   void SetError(const Error& error);
-  // The changes of phase since the last call, the latest ones if they were very many.
-  std::vector<PhaseChange> TakePhaseChanges();
+  // The changes of phase since the last call of this reader, the latest ones if they were very many.
+  std::vector<PhaseChange> TakePhaseChanges(PhaseReader reader);
 
  private:
   void NoteChange();
 
   mutable std::mutex mutex_;
-  StatusReport report_;               // guarded by mutex_
-  std::vector<PhaseChange> changes_;  // guarded by mutex_
+  StatusReport report_;                              // guarded by mutex_
+  std::array<std::vector<PhaseChange>, 2> changes_;  // by reader; guarded by mutex_
 };
 
 std::string StatusJson(const StatusReport& report);

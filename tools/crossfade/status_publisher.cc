@@ -38,7 +38,7 @@ void StatusPublisher::Publish() {
     spdlog::warn("{}", written.error().ToString());
   }
   // A gap in the history harms nothing: one word about it is enough.
-  const Status noted = history_.Note(report, board_->TakePhaseChanges());
+  const Status noted = history_.Note(report, board_->TakePhaseChanges(PhaseReader::kHistory));
   if (!noted && !std::exchange(history_warned_, true)) {
     spdlog::warn("{}", noted.error().ToString());
   }

@@ -2,11 +2,14 @@
 #include <spdlog/spdlog.h>
 
 #include <chrono>
+#include <filesystem>
 #include <memory>
+#include <nlohmann/json.hpp>
 #include <optional>
 
 #include "core/clock.h"
 #include "snapshot/limits.h"
+#include "tools/crossfade/audit_trail.h"
 #include "tools/crossfade/commands.h"
 #include "tools/crossfade/pass_file.h"
 #include "tools/crossfade/repair_command.h"
@@ -68,6 +71,7 @@ Result<Compared> Compare(const Config& config, const VerifyCommandOptions& comma
   if (!command.restart) {
     interrupted = PassFile::Load(config.state_dir, identity, kMaxAgeOfInterrupted);
   }
+  CROSSFADE_TRY(RecordAction(config, interrupted ? "verify went on" : "verify started", {}));
   snapshot::CopyPlan plan;
   std::unique_ptr<PassFile> notes;
   if (interrupted) {
@@ -105,6 +109,27 @@ int ExitCodeOf(const verify::Outcome& outcome) {
   return outcome.differences() > 0 ? kDifferent : outcome.undecided() > 0 ? kCouldNotTell : kDone;
 }
 
+// The result, in the audit log.
+Status RecordResult(const Config& config, const Result<Compared>& compared) {
+  if (!compared) {
+    if (std::filesystem::exists(config.state_dir)) {
+      (void)AppendAction(config, "verify ended", {{"result", "failed"}, {"code", compared.error().code}});
+    }
+    return {};
+  }
+  const verify::Outcome& outcome = compared->outcome;
+  const int exit_code = ExitCodeOf(outcome);
+  return RecordAction(config, "verify ended",
+                      {{"result", exit_code == kDone        ? "equal"
+                                  : exit_code == kDifferent ? "different"
+                                                            : "undecided"},
+                       {"differences", outcome.differences()},
+                       {"undecided", outcome.undecided()},
+                       {"tables", outcome.tables.size()},
+                       {"from", outcome.from.ToString()},
+                       {"upto", outcome.upto.ToString()}});
+}
+
 }  // namespace
 
 int VerifyCommand(const VerifyCommandOptions& options) {
@@ -118,6 +143,9 @@ int VerifyCommand(const VerifyCommandOptions& options) {
   }
   const SignalStop signals;
   const Result<Compared> compared = Compare(*config, options, signals.token());
+  if (const Status recorded = RecordResult(*config, compared); !recorded) {
+    return Report(recorded.error());
+  }
   if (!compared) {
     return Report(compared.error());
   }
