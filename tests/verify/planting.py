@@ -44,8 +44,20 @@ VALUES = [
     ("a digit of a UUID", ["u"], "overlay({c}::text PLACING CASE right({c}::text, 1) WHEN '0' THEN '1' ELSE '0' END FROM 36)"),
     ("an address", ["i6", "i4"], "{c} + 1"),
     ("a vector's number", ["ve"], "ARRAY[{c}[1], 0.50000006, {c}[3]]"),
+    ("letters and accents apart", ["l1", "tx"], "normalize({c}, NFD)"),
+    # What the source's type cannot hold.
+    ("not a number", ["fl", "db", "de", "whole"], "'NaN'"),
+    ("a time without an end", ["d", "dt", "ts"], "'infinity'"),
+    ("a time before the year 0", ["d", "dt", "ts"], "'0044-03-15 BC'"),
+    ("a day in place of 24 hours", ["ti"], "{c} + interval '1 day' - interval '24 hours'"),
+    ("a network in place of an address", ["i6", "i4"], "set_masklen({c}, 16)"),
+    ("a number beyond DOUBLE in JSON", ["j"], "replace({c}::text, '2.5', '2.5e400')"),
 ]
-ROWS = ["missing row", "extra row", "other tenant", "changed key", "doubled row", "row lost of two"]
+BY_LETTER = ("a blank in JSON", ["j"], "replace({c}::text, ': ', ':  ')")  # MariaDB's is text
+ROWS = ["missing row", "extra row", "key beyond the source's type", "other tenant", "changed key", "doubled row", "row lost of two"]
+
+# A first column that no row of the source can have, and how a difference with it begins.
+BEYOND = {"by_top": ("28446744073709551616", "id=0x..."), "by_time": ("12000-01-01", "at=0x..."), "by_number": ("-2147483648", "id=-2147483648")}
 
 
 class Plant:
@@ -89,7 +101,8 @@ class Planter:
     def operations(self):
         """All of them, over and over, each time in another order."""
         while True:
-            todo = [("value", operation) for operation in VALUES if self.names & set(operation[1])] + [("row", what) for what in ROWS]
+            values = VALUES + ([BY_LETTER] if self.engine == "mariadb" else [])
+            todo = [("value", operation) for operation in values if self.names & set(operation[1])] + [("row", what) for what in ROWS]
             self.random.shuffle(todo)
             yield from todo
 
@@ -146,6 +159,8 @@ class Planter:
         n = self._pick(table, kinds.ALONE)
         if n is None or (needs_key is not None and needs_key != bool(table.key)) or (what == "row lost of two" and not kinds.is_doubled(table, n)):
             return None
+        if what == "key beyond the source's type" and table.name not in BEYOND:
+            return None
         self._keep(table, n)
         place = ("tenant_id = %s AND n = %s", (TENANT, n))
         back = [("DELETE FROM public.%s WHERE %s" % (table.name, place[0]), place[1]),
@@ -166,6 +181,9 @@ class Planter:
             self.cursor.execute("INSERT INTO public.%s SELECT * FROM kept.%s WHERE n = %%s" % (table.name, table.name), (n,))
             return Plant(what, table, n, None, [("extra", table.shown(n), None)], back)
         values = dict(zip([name for name, _ in table.key], table.of(fresh)), n=fresh)
+        shown = table.shown(fresh)
+        if what == "key beyond the source's type":
+            values[table.key[0][0]], shown = BEYOND[table.name]
         assigned = ", ".join("%s = %%s" % name for name in values)
         if what == "changed key":
             self.cursor.execute("UPDATE public.%s SET %s WHERE %s" % (table.name, assigned, place[0]), tuple(values.values()) + place[1])
@@ -174,7 +192,7 @@ class Planter:
         self.cursor.execute("UPDATE kept.%s SET %s WHERE n = %%s" % (table.name, assigned), tuple(values.values()) + (n,))
         self.cursor.execute("INSERT INTO public.%s SELECT * FROM kept.%s WHERE n = %%s" % (table.name, table.name), (fresh,))
         undo = [("DELETE FROM public.%s WHERE tenant_id = %%s AND n = %%s" % table.name, (TENANT, fresh))]
-        return Plant(what, table, n, None, [("extra", table.shown(fresh), None)], undo)
+        return Plant(what, table, n, None, [("extra", shown, None)], undo)
 
     def undo(self, plants):
         for plant in plants:
@@ -201,8 +219,9 @@ def judge(answer, plants):
             wrong.append("undecided in %s: %s (%s)" % (table["table"], [key[:100] for key in table["undecided_keys"][:5]], table["why_undecided"]))
     for plant in plants:
         for kind, key, column in plant.wanted:
+            begins = key[:-3] if key.endswith("...") else None if plant.table.key else key
             mine = [one for one in found if one[0] == plant.table.name and one[1]["kind"] == kind and
-                    (one[1]["key"] == key if plant.table.key else one[1]["key"].startswith(key))]
+                    (one[1]["key"] == key if begins is None else one[1]["key"].startswith(begins))]
             if len(mine) != 1:
                 wrong.append("not found, or more than once: %s (%s %s)" % (plant, kind, key))
                 continue
