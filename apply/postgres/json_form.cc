@@ -4,6 +4,7 @@
 #include <charconv>
 #include <map>
 #include <nlohmann/json.hpp>
+#include <utility>
 #include <vector>
 
 namespace crossfade::apply {
@@ -109,7 +110,130 @@ class FormBuilder : public nlohmann::json_sax<nlohmann::json> {
   std::string form_;
 };
 
+// "123e-2" as a person writes it, where that is not long.
+std::string PlainNumber(std::string_view form) {
+  constexpr int64_t kMostZeros = 20;
+  const size_t at = form.find('e');
+  int64_t exponent = 0;
+  if (at != std::string_view::npos) {
+    std::from_chars(form.data() + at + 1, form.data() + form.size(), exponent);
+  }
+  const bool negative = form.starts_with('-');
+  std::string digits(form.substr(negative ? 1 : 0, at - (negative && at != std::string_view::npos ? 1 : 0)));
+  const auto count = static_cast<int64_t>(digits.size());
+  if (exponent > kMostZeros || exponent < -count - kMostZeros) {
+    return std::string(form);
+  }
+  if (exponent >= 0) {
+    digits.append(static_cast<size_t>(exponent), '0');
+  } else {
+    if (-exponent >= count) {
+      digits.insert(0, static_cast<size_t>(-exponent - count + 1), '0');
+    }
+    digits.insert(digits.size() - static_cast<size_t>(-exponent), ".");
+  }
+  return (negative ? "-" : "") + digits;
+}
+
+class FormReader {
+ public:
+  explicit FormReader(std::string_view form) : form_(form) {}
+
+  bool Read() {
+    do {
+      if (!open_.empty() && form_.starts_with(open_.back())) {
+        json_.push_back(open_.back());
+        form_.remove_prefix(1);
+        open_.pop_back();
+        first_ = false;
+        if (!Take(',')) {
+          return false;
+        }
+        continue;
+      }
+      if (!ReadValue()) {
+        return false;
+      }
+    } while (!open_.empty());
+    return form_.empty();
+  }
+  const std::string& json() const { return json_; }
+
+ private:
+  bool Take(char c) {
+    const bool there = form_.starts_with(c);
+    form_.remove_prefix(there ? 1 : 0);
+    return there;
+  }
+
+  // With its name, if it is a member; of a container only the beginning.
+  bool ReadValue() {
+    if (!open_.empty()) {
+      json_ += std::exchange(first_, false) ? "" : ",";
+      if (open_.back() == '}') {
+        if (!ReadText()) {
+          return false;
+        }
+        json_.push_back(':');
+      }
+    }
+    if (form_.starts_with('{') || form_.starts_with('[')) {
+      json_.push_back(form_.front());
+      open_.push_back(form_.front() == '{' ? '}' : ']');
+      form_.remove_prefix(1);
+      first_ = true;
+      return true;
+    }
+    if (form_.starts_with('s')) {
+      return ReadText() && Take(',');
+    }
+    const std::string_view token = form_.substr(0, form_.find(','));
+    if (token.empty() || token.size() == form_.size()) {
+      return false;
+    }
+    if (token == "n" || token == "t" || token == "f") {
+      json_ += token == "n" ? "null" : token == "t" ? "true" : "false";
+    } else if (token.find_first_not_of("-0123456789e") == std::string_view::npos) {
+      json_ += PlainNumber(token);
+    } else {
+      return false;
+    }
+    form_.remove_prefix(token.size() + 1);
+    return true;
+  }
+
+  bool ReadText() {
+    size_t size = 0;
+    if (!Take('s')) {
+      return false;
+    }
+    const auto parsed = std::from_chars(form_.data(), form_.data() + form_.size(), size);
+    form_.remove_prefix(static_cast<size_t>(parsed.ptr - form_.data()));
+    if (!Take(':') || form_.size() < size) {
+      return false;
+    }
+    json_ += nlohmann::json(std::string(form_.substr(0, size)))
+                 .dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
+    form_.remove_prefix(size);
+    return true;
+  }
+
+  std::string_view form_;
+  std::string json_;
+  std::string open_;  // what ends each container
+  bool first_ = true;
+};
+
 }  // namespace
+
+bool AppendJsonOfForm(std::string_view form, std::string* out) {
+  FormReader reader(form);
+  if (!reader.Read()) {
+    return false;
+  }
+  out->append(reader.json());
+  return true;
+}
 
 bool AppendJsonForm(std::string_view json, std::string* out) {
   FormBuilder builder;

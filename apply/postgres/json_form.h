@@ -10,4 +10,7 @@ namespace crossfade::apply {
 // Appends to `out`. False if `json` is no JSON document; `out` is then as it was.
 bool AppendJsonForm(std::string_view json, std::string* out);
 
+// And back: a document of that value. False if `form` is none; `out` is then as it was.
+bool AppendJsonOfForm(std::string_view form, std::string* out);
+
 }  // namespace crossfade::apply

@@ -137,7 +137,10 @@ class PgRowForm final : public RowForm {
         continue;
       }
       if (column.type.encoding == Encoding::kJsonb) {
-        values->push_back(Value::OfBytes(ValueKind::kJson, parts[i]));
+        std::string& json = (*storage)[i];
+        json.clear();
+        values->push_back(
+            Value::OfBytes(ValueKind::kJson, AppendJsonOfForm(parts[i], &json) ? std::string_view(json) : parts[i]));
         continue;
       }
       std::string_view bytes = parts[i];

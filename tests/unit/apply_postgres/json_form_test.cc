@@ -42,5 +42,25 @@ TEST(JsonFormTest, WhatIsNoDocumentHasNone) {
   EXPECT_EQ(form, "as it was");
 }
 
+TEST(JsonFormTest, AFormIsADocumentAgain) {
+  for (const std::string json :
+       {R"({"a":[1,-2.5,{"b":null}],"c":"x,\"}\u0001ü","d":true,"e":[],"f":{},"g":false})", R"("")", "[[],[0,100]]",
+        "0.001", "-1230", "12345678901234567890.125", "1e300", "-4e-300", R"({"":{"":""}})"}) {
+    std::string form;
+    ASSERT_TRUE(AppendJsonForm(json, &form)) << json;
+    std::string again;
+    ASSERT_TRUE(AppendJsonOfForm(form, &again)) << form;
+    std::string form_again;
+    ASSERT_TRUE(AppendJsonForm(again, &form_again)) << again;
+    EXPECT_EQ(form_again, form) << again;
+  }
+  std::string out;
+  for (const char* wrong : {"", "{", "{s1:a", "s9:abc,", "x,", "1e0", "[1e0,", "n,n,"}) {
+    EXPECT_FALSE(AppendJsonOfForm(wrong, &out)) << wrong;
+  }
+  EXPECT_TRUE(AppendJsonOfForm("{s1:f1e-1,s1:n14e0,s1:ts1:x,},", &out));
+  EXPECT_EQ(out, R"({"f":0.1,"n":14,"t":"x"})");
+}
+
 }  // namespace
 }  // namespace crossfade::apply
