@@ -9,8 +9,8 @@ Digest DigestOf(std::string_view bytes) {
   return {hash.low64, hash.high64};
 }
 
-void BucketSums::Add(const Digest& key, const Digest& row) {
-  Bucket& bucket = buckets_[BucketOf(key)];
+void BucketSums::Add(uint32_t at, const Digest& row) {
+  Bucket& bucket = buckets_[at];
   bucket.low += row.low;
   bucket.high += row.high;
   ++bucket.rows;

@@ -16,12 +16,18 @@ struct Digest {
 };
 Digest DigestOf(std::string_view bytes);
 
-// Sums and counts of digests, in buckets by key; the order of rows does not matter, and equal rows count each.
+// One of `buckets` for a key; each `level` spreads the keys in another way.
+inline uint32_t BucketOf(const Digest& key, uint32_t level, uint32_t buckets) {
+  uint64_t mixed = key.low + level * (key.high | 1);
+  mixed ^= mixed >> 29;
+  return static_cast<uint32_t>(mixed % buckets);
+}
+
+// Sums and counts of digests, in buckets; the order of rows does not matter, and equal rows count each.
 class BucketSums {
  public:
   explicit BucketSums(uint32_t buckets) : buckets_(buckets) {}
-  void Add(const Digest& key, const Digest& row);
-  uint32_t BucketOf(const Digest& key) const { return static_cast<uint32_t>(key.low % buckets_.size()); }
+  void Add(uint32_t bucket, const Digest& row);
   uint64_t rows() const { return rows_; }
   uint64_t rows_in(uint32_t bucket) const { return buckets_[bucket].rows; }
   // Buckets in which the two sides have other rows.

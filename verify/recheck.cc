@@ -80,8 +80,8 @@ class Rechecker {
     }
     keys->clear();
     for (const auto& [key, passage] : passages) {
-      const Held& there = source[key];
-      const Held& here = target[key];
+      Held& there = source[key];
+      Held& here = target[key];
       const Passage::State on_source{there.digest, there.count};
       const Passage::State on_target{here.digest, here.count};
       if (!known && !(on_source == on_target)) {
@@ -91,8 +91,9 @@ class Rechecker {
           keys->push_back(key);  // only what is found twice is called a difference
           decision->why_undecided = "it was found different once only";
         } else {
-          decision->differences.push_back(DifferenceOf(key, there, here));
-          SetDue(passage, on_source, there.row, applied.low, &decision->differences.back());
+          Difference& difference =
+              decision->differences.emplace_back(DifferenceOf(key, std::move(there), std::move(here)));
+          SetDue(passage, on_source, difference.source, applied.low, &difference);
         }
       }
     }
@@ -171,14 +172,14 @@ class Rechecker {
     }
   }
 
-  static Difference DifferenceOf(const std::string& key, const Held& source, const Held& target) {
+  static Difference DifferenceOf(const std::string& key, Held&& source, Held&& target) {
     Difference difference;
     difference.kind = source.count > target.count   ? DifferenceKind::kMissing
                       : source.count < target.count ? DifferenceKind::kExtra
                                                     : DifferenceKind::kDifferent;
     difference.key = key;
-    difference.source = source.row;
-    difference.target = target.row;
+    difference.source = std::move(source.row);
+    difference.target = std::move(target.row);
     difference.source_count = source.count;
     difference.target_count = target.count;
     return difference;

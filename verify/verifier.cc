@@ -12,6 +12,10 @@ constexpr std::chrono::milliseconds kFirstPause{100};
 constexpr std::chrono::milliseconds kLongestPause{2000};
 constexpr std::chrono::milliseconds kShortPatience{500};
 constexpr int kTries = 100;  // of one chunk
+// A table that is read in one piece may be written to all over while it is read.
+constexpr uint64_t kCandidatesOfWholeTable = 50'000;
+constexpr size_t kKeysAtOnce = 256;
+constexpr uint64_t kRowBytesAtOnce = 8 << 20;
 
 bool CanBeMended(const Error& error) {
   return error.code != "CF1801" &&
@@ -215,48 +219,83 @@ Status Verifier::CompareWithRetry(const Piece& piece, Sides* sides, const std::s
 
 Status Verifier::Compare(const Piece& piece, const Sides& sides, const std::stop_token& stop) {
   const ComparedTable& table = *tables_[piece.id.table];
-  CROSSFADE_ASSIGN(RangeResult range,
-                   CompareRange(table, piece.range, sides, pressure_, options_.range, stop, &rows_read_));
-  const uint64_t rechecked = range.candidates.size();
-  Decision decision;
-  if (!range.candidates.empty()) {
-    RecheckOptions recheck = options_.recheck;
-    if (journal_stands_) {
-      recheck.patience = std::min(recheck.patience, kShortPatience);
-    }
-    CROSSFADE_ASSIGN(decision, Recheck(table, *routes_, std::move(range.candidates), sides, journal_, *order_,
-                                       pressure_, recheck, stop));
-    journal_stands_ = decision.journal_stands;
-    CROSSFADE_TRY(FindWriters(table, *routes_, sides.target.get(), journal_, landmarks_, decision.differences));
+  const snapshot::PlannedTable& planned = plan_->tables[piece.id.table];
+  RangeLimits limits = options_.range;
+  limits.expected_rows = planned.rows / planned.chunks.size();
+  if (piece.range.whole()) {
+    limits.max_candidates = std::max(limits.max_candidates, kCandidatesOfWholeTable);
   }
+  CROSSFADE_ASSIGN(RangeResult range, CompareRange(table, piece.range, sides, pressure_, limits, stop, &rows_read_));
   TableOutcome part;
-  for (const Difference& difference : decision.differences) {
-    CROSSFADE_TRY(Count(table, difference, &part));
-  }
   part.chunks = 1;
   part.source_rows = range.source_rows;
   part.target_rows = range.target_rows;
-  part.rechecked = rechecked;
-  part.undecided = decision.undecided.size() + range.more;
+  part.rechecked = range.candidates.size();
+  std::vector<Difference> told;
+  CROSSFADE_TRY(RecheckAll(table, std::move(range.candidates), sides, stop, &part, &told));
   if (range.more > 0) {
-    part.why_undecided = "too many rows differ to look at each again; mend those that are shown first";
-  } else if (!decision.undecided.empty()) {
-    part.why_undecided = decision.why_undecided;
-  }
-  for (const std::string& key : decision.undecided) {
-    if (part.shown_undecided.size() < options_.max_shown) {
-      part.shown_undecided.push_back(ShownKey(table, key));
-    }
+    part.undecided += range.more;
+    part.why_undecided = std::move(range.why_more);
   }
   const std::lock_guard lock(mutex_);
   if (notes_ != nullptr) {
     CROSSFADE_TRY(notes_->PieceDone(piece.id, part));
   }
   outcome_.tables[piece.id.table].Add(std::move(part), options_.max_shown);
-  for (const Difference& difference : decision.differences) {
-    if (options_.on_difference) {
-      CROSSFADE_TRY(options_.on_difference(table, difference));
+  for (const Difference& difference : told) {
+    CROSSFADE_TRY(options_.on_difference(table, difference));
+  }
+  return {};
+}
+
+// So many at once that their rows do not take much memory: those of both sides are held until they are decided.
+Status Verifier::RecheckAll(const ComparedTable& table, std::vector<Candidate> candidates, const Sides& sides,
+                            const std::stop_token& stop, TableOutcome* part, std::vector<Difference>* told) {
+  for (size_t next = 0; next < candidates.size();) {
+    std::vector<std::string> keys;
+    uint64_t bytes = 0;
+    while (next < candidates.size()) {
+      const uint64_t more = candidates[next].row_bytes;
+      const bool room = keys.size() < kKeysAtOnce && bytes + more <= kRowBytesAtOnce;
+      if (!room && !keys.empty() && !table.whole_row()) {  // without a key each try reads the table
+        break;
+      }
+      bytes += more;
+      keys.push_back(std::move(candidates[next++].key));
     }
+    std::unique_lock large(large_rows_, std::defer_lock);
+    if (bytes > kRowBytesAtOnce) {
+      large.lock();
+    }
+    CROSSFADE_TRY(RecheckSome(table, std::move(keys), sides, stop, part, told));
+  }
+  return {};
+}
+
+Status Verifier::RecheckSome(const ComparedTable& table, std::vector<std::string> keys, const Sides& sides,
+                             const std::stop_token& stop, TableOutcome* part, std::vector<Difference>* told) {
+  RecheckOptions recheck = options_.recheck;
+  if (journal_stands_) {
+    recheck.patience = std::min(recheck.patience, kShortPatience);
+  }
+  CROSSFADE_ASSIGN(Decision decision,
+                   Recheck(table, *routes_, std::move(keys), sides, journal_, *order_, pressure_, recheck, stop));
+  journal_stands_ = decision.journal_stands;
+  CROSSFADE_TRY(FindWriters(table, *routes_, sides.target.get(), journal_, landmarks_, decision.differences));
+  for (const Difference& difference : decision.differences) {
+    CROSSFADE_TRY(Count(table, difference, part));
+  }
+  part->undecided += decision.undecided.size();
+  if (!decision.undecided.empty()) {
+    part->why_undecided = decision.why_undecided;
+  }
+  for (const std::string& key : decision.undecided) {
+    if (part->shown_undecided.size() < options_.max_shown) {
+      part->shown_undecided.push_back(ShownKey(table, key));
+    }
+  }
+  if (options_.on_difference) {
+    std::move(decision.differences.begin(), decision.differences.end(), std::back_inserter(*told));
   }
   return {};
 }

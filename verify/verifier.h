@@ -85,6 +85,11 @@ class Verifier {
   void Work(const std::stop_token& stop);
   Status CompareWithRetry(const Piece& piece, Sides* sides, const std::stop_token& stop);
   Status Compare(const Piece& piece, const Sides& sides, const std::stop_token& stop);
+  // `told`: to be filled, if somebody wants to be told.
+  Status RecheckAll(const ComparedTable& table, std::vector<Candidate> candidates, const Sides& sides,
+                    const std::stop_token& stop, TableOutcome* part, std::vector<Difference>* told);
+  Status RecheckSome(const ComparedTable& table, std::vector<std::string> keys, const Sides& sides,
+                     const std::stop_token& stop, TableOutcome* part, std::vector<Difference>* told);
   Status Count(const ComparedTable& table, const Difference& difference, TableOutcome* outcome) const;
   Result<Position> Applied(const Sides& sides);
   void Stick(const Error& error);
@@ -101,6 +106,7 @@ class Verifier {
   // Once the journal was waited for in vain it is not waited for that long again.
   std::atomic<bool> journal_stands_{false};
   std::atomic<uint64_t> rows_read_{0};
+  std::mutex large_rows_;  // held by the one reader that looks at rows of many MiB
   PassNotes* notes_ = nullptr;
   std::optional<PassSoFar> so_far_;
 

@@ -1,5 +1,6 @@
 """A pass of crossfade verify from its beginning to its end: what is kept of it, and what happens to one that is interrupted."""
 
+import itertools
 import json
 import os
 import re
@@ -10,6 +11,7 @@ import time
 
 import migration
 import servers
+import stage
 from stage import expect, hazard
 from verifying import verdict
 
@@ -170,3 +172,58 @@ def a_comparison_shows_where_it_is_and_yields(scene):
         thread.join()
     expect(yielding.returncode == 1 and took > 3 and "waits: the source is under load" in err,
            "%.1f s, status %d\n%s" % (took, yielding.returncode, err))
+
+
+def whole(scene, table):
+    return int(scene.source.value("SELECT COUNT(*) FROM mysql.general_log WHERE command_type = 'Execute' AND argument LIKE '%%FROM `%s`.`%s`'"
+                                  % (scene.database, table)))
+
+
+@hazard("verify", engines=("mariadb",), quick=False)
+def a_table_read_in_one_piece_is_compared_in_few_reads(scene):
+    """Its key is a text, and a tenth of its rows is written all the time: both sides are read a few times, nothing is undecided, and what is wrong is found."""
+    scene.own_source("--general-log", "--log-output=TABLE")
+    scene.schema("CREATE TABLE words (w VARCHAR(60) COLLATE utf8mb4_bin PRIMARY KEY, n INT, v INT, KEY (n));"
+                 "INSERT INTO words SELECT SHA1(seq), seq, 0 FROM seq_1_to_100000; ANALYZE TABLE words")
+    move = scene.migration(tenant="first", types__text_keys="exact")
+    move.start()
+    move.wait_phase("following")
+    scene.on_target("UPDATE words SET v = -1 WHERE n = 77777; DELETE FROM words WHERE n = 88888; INSERT INTO words VALUES ('first', 'extra', 0, 0)")
+    connection = scene.source.connect(scene.database, autocommit=True)
+    cursor = connection.cursor()
+    round_ = itertools.count()
+
+    def write():
+        cursor.execute("UPDATE words SET v = v + 1 WHERE n BETWEEN %s AND %s", (lambda n: (n, n + 199))(next(round_) % 50 * 200))
+
+    with stage.Background(write):
+        before = whole(scene, "words")
+        answer = verdict(move, 1)["tables"][0]
+        reads = whole(scene, "words") - before
+    expect((answer["different"], answer["missing"], answer["extra"], answer["undecided"]) == (1, 1, 1, 0), json.dumps(answer)[:2000])
+    expect(answer["source_rows"] == 100000 and reads <= 4, "%d reads" % reads)
+
+
+@hazard("verify", engines=("mariadb",), quick=False)
+def large_rows_that_differ_take_little_memory(scene):
+    """30 rows of 20 MiB, all different: less than 200 MiB and three times the largest row."""
+    scene.own_source("--max-allowed-packet=256M", "--innodb-log-file-size=512M")
+    scene.schema("CREATE TABLE t (id INT PRIMARY KEY, doc LONGTEXT)")
+    scene.schema("INSERT INTO t SELECT seq, REPEAT(CONCAT(seq, 'abcdefghij'), 1700000) FROM seq_1_to_30")
+    move = scene.migration(tenant="first")
+    move.start()
+    move.wait_phase("following")
+    scene.on_target("UPDATE t SET doc = 'x' || substr(doc, 2)")
+    largest = int(scene.on_target("SELECT max(length(doc)) >> 20 FROM t"))
+    process = verify(move)
+    peak = 0
+    with open("/proc/%d/status" % process.pid, encoding="ascii") as status:
+        while process.poll() is None:
+            status.seek(0)
+            peak = max([peak] + [int(line.split()[1]) // 1024 for line in status if line.startswith("VmHWM")])
+            time.sleep(0.02)
+    out, err = process.communicate()
+    expect(process.returncode == 1 and json.loads(out)["tables"][0]["different"] == 30, "status %d\n%s\n%s" % (process.returncode, out[:1000], err))
+    expect(len(out) < 100000, "%d bytes are shown" % len(out))
+    expect(largest >= 18 and peak < 200 + 3 * largest, "%d MiB for rows of %d MiB" % (peak, largest))
+    print("large rows: %d MiB for rows of %d MiB" % (peak, largest), flush=True)

@@ -2,6 +2,9 @@
 
 #include <gtest/gtest.h>
 
+#include <set>
+#include <string>
+
 #include "verify/digest.h"
 
 namespace crossfade::verify {
@@ -84,14 +87,14 @@ TEST(BucketSumsTest, OrderDoesNotMatterAndEqualRowsCount) {
   BucketSums a(16);
   BucketSums b(16);
   for (const Digest& row : {kA, kB, kC, kC}) {
-    a.Add(row, row);
+    a.Add(BucketOf(row, 0, 16), row);
   }
   for (const Digest& row : {kC, kB, kC, kA}) {
-    b.Add(row, row);
+    b.Add(BucketOf(row, 0, 16), row);
   }
   EXPECT_TRUE(BucketSums::Unequal(a, b).empty());
-  b.Add(kA, kA);
-  EXPECT_EQ(BucketSums::Unequal(a, b), std::vector<uint32_t>{a.BucketOf(kA)});
+  b.Add(BucketOf(kA, 0, 16), kA);
+  EXPECT_EQ(BucketSums::Unequal(a, b), std::vector<uint32_t>{BucketOf(kA, 0, 16)});
   EXPECT_EQ(a.rows(), 4u);
 }
 
@@ -121,6 +124,18 @@ TEST(PassageTest, CopiesBeforeAreKnownWhereAllChangesWereSeen) {
   EXPECT_EQ(passage.Before(kNone, true), std::nullopt);
   passage.Add(kA, true);
   EXPECT_EQ(passage.Before(Row(kA, 3), true), std::nullopt);
+}
+
+TEST(BucketSumsTest, EachLevelSpreadsTheKeysAnew) {
+  // Keys that share a bucket at one level are all over the place at the next.
+  std::set<uint32_t> next;
+  for (uint64_t i = 0; i < 100'000; ++i) {
+    const Digest key = DigestOf(std::to_string(i));
+    if (BucketOf(key, 0, 1024) == 5) {
+      next.insert(BucketOf(key, 1, 1024));
+    }
+  }
+  EXPECT_GT(next.size(), 70u);
 }
 
 }  // namespace

@@ -120,7 +120,11 @@ class RangeCompareTest : public ::testing::Test {
     std::sort(keys.begin(), keys.end());
     return keys;
   }
-  static std::vector<std::string> Sorted(std::vector<std::string> keys) {
+  static std::vector<std::string> Sorted(const std::vector<Candidate>& candidates) {
+    std::vector<std::string> keys;
+    for (const Candidate& candidate : candidates) {
+      keys.push_back(candidate.key);
+    }
     std::sort(keys.begin(), keys.end());
     return keys;
   }
@@ -158,26 +162,63 @@ TEST_F(RangeCompareTest, SwappedRowsDoNotCancelOut) {
   EXPECT_EQ(Sorted(Compare()->candidates), Keys({1, 2}));
 }
 
-TEST_F(RangeCompareTest, LittleMemoryTakesMorePasses) {
+TEST_F(RangeCompareTest, CandidatesAreBoundedAndTheRestIsCounted) {
   for (int64_t id = 0; id < 5000; id += 2) {
     target_[id] = "changed";
   }
-  const auto result = Compare({.max_candidates = 2500, .max_bytes = 4096});
-  ASSERT_TRUE(result) << result.error().ToString();
-  EXPECT_EQ(result->candidates.size(), 2500u);
-  EXPECT_EQ(result->more, 0u);
-  EXPECT_GT(fake_target_->reads, 50);
+  const auto all = Compare();
+  ASSERT_TRUE(all) << all.error().ToString();
+  EXPECT_EQ(all->candidates.size(), 2500u);
+  EXPECT_EQ(all->more, 0u);
   const auto few = Compare({.max_candidates = 100});
   EXPECT_EQ(few->candidates.size(), 100u);
   EXPECT_EQ(few->more, 2400u);
+  EXPECT_FALSE(few->why_more.empty());
 }
 
-TEST_F(RangeCompareTest, KeysTooLargeForTheMemoryAreRefused) {
+// Rows that change all over a large range make most buckets differ; other buckets tell most of the rows apart.
+TEST_F(RangeCompareTest, FewChangedRowsOfManyAreFoundInLittleMemoryAndFewReads) {
+  std::vector<int64_t> changed;
+  for (int64_t id = 0; id < 5000; id += 100) {
+    target_[id] = "changed";
+    changed.push_back(id);
+  }
+  // 50 rows in 64 buckets: more than half of the buckets differ.
+  const auto result = Compare({.max_bytes = 20'000, .max_buckets = 64});
+  ASSERT_TRUE(result) << result.error().ToString();
+  EXPECT_EQ(Sorted(result->candidates), Keys(changed));
+  EXPECT_EQ(result->more, 0u);
+  EXPECT_EQ(static_cast<int>(result->reads), fake_target_->reads);
+  EXPECT_LE(fake_target_->reads, 12);
+}
+
+TEST_F(RangeCompareTest, ReadsAreBoundedHoweverManyRowsDiffer) {
+  for (int64_t id = 0; id < 5000; ++id) {
+    target_[id] = "changed";
+  }
+  const auto result = Compare({.max_bytes = 4096, .max_buckets = 64, .max_levels = 4, .max_note_reads = 3});
+  ASSERT_TRUE(result) << result.error().ToString();
+  EXPECT_LE(fake_target_->reads, 7);
+  EXPECT_EQ(result->candidates.size() + result->more, 5000u);
+  EXPECT_GT(result->more, 0u);
+}
+
+TEST_F(RangeCompareTest, KeysTooLargeForTheMemoryAreCountedAndNotRefused) {
   target_[0] = "changed";
   const auto result = Compare({.max_bytes = 8});
-  ASSERT_FALSE(result);
-  EXPECT_EQ(result.error().code, "CF1802");
-  EXPECT_FALSE(result.error().fix.empty());
+  ASSERT_TRUE(result) << result.error().ToString();
+  EXPECT_EQ(result->candidates.size(), 0u);
+  EXPECT_GE(result->more, 1u);
+  EXPECT_LE(result->more, 5u);
+  EXPECT_TRUE(result->why_more.starts_with("CF1802")) << result->why_more;
+}
+
+TEST_F(RangeCompareTest, TheLargerRowOfACandidateIsMeasured) {
+  target_[7] = std::string(10'000, 'x');
+  const auto result = Compare();
+  ASSERT_EQ(result->candidates.size(), 1u);
+  EXPECT_GT(result->candidates[0].row_bytes, 10'000u);
+  EXPECT_LT(result->candidates[0].row_bytes, 10'100u);
 }
 
 TEST_F(RangeCompareTest, TheFirstFailureIsTheResult) {
