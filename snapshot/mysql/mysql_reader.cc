@@ -91,8 +91,9 @@ void WarnOfMetadataLocks() {
   static std::once_flag once;
   std::call_once(once, [] {
     spdlog::warn(
-        "snapshot: schema changes on the source, and everybody behind them, will wait until the copy of their table's "
-        "state has ended; GRANT BINLOG ADMIN to the account mends it");
+        "snapshot: schema changes on the source, and everybody behind them, will wait until the read of their table "
+        "that "
+        "is under way has ended; GRANT BINLOG ADMIN to the account mends it");
   });
 }
 
