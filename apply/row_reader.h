@@ -70,6 +70,10 @@ class RowReader {
   // The latest transaction of this migration that may have written rows, as far as the state shows; none has a later
   // number. None if there was no such transaction.
   virtual Result<std::optional<uint32_t>> LastOwnTransaction() = 0;
+  // This tenant's rows whose `columns`, source columns that the target has, have one of these tuples of fields, none of
+  // them NULL.
+  virtual Status ReadBy(const Route& route, std::span<const uint32_t> columns, std::span<const std::string> tuples,
+                        const FieldsSink& sink) = 0;
   // From any thread: cancels what runs, which then fails with Transient.
   virtual void Cancel() = 0;
 };

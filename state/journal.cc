@@ -149,6 +149,11 @@ Status RocksJournal::Pin(const std::string& holder, Seq applied) {
   return {};
 }
 
+void RocksJournal::Keep(Seq seq) {
+  const std::lock_guard lock(mutex_);
+  wanted_ = seq;
+}
+
 // The record that says what has been trimmed is the trim: nobody reads below it. Whole files are then dropped. There
 // are no range deletions, since one from the oldest to the newest transaction makes RocksDB write all between them
 // again with its next compaction, and all that they would free besides is a file at each level.
@@ -156,6 +161,7 @@ Status RocksJournal::Trim() {
   const std::lock_guard retention(retention_mutex_);
   CROSSFADE_TRY(CheckUsable());
   Seq upto = synced();
+  const bool roomy = stats().disk_bytes < options_.budget_bytes / 2;
   {
     const std::lock_guard lock(mutex_);
     if (pins_.empty()) {
@@ -163,6 +169,9 @@ Status RocksJournal::Trim() {
     }
     for (const auto& [holder, applied] : pins_) {
       upto = std::min(upto, applied);
+    }
+    if (wanted_ && roomy) {
+      upto = std::min(upto, *wanted_);
     }
   }
   if (options_.keep_seconds > 0 && upto > trimmed() && !stats().over_budget) {

@@ -93,6 +93,9 @@ class Journal {
   // Drops what no pin holds and is older than keep_seconds, by range; over the budget whatever its age. Nothing as long
   // as there is no pin.
   virtual Status Trim() = 0;
+  // What is above `seq` is wanted: it is kept, whatever its age, while the journal takes less than half of its budget.
+  // Not durable; each call takes the place of the one before.
+  virtual void Keep(Seq seq) = 0;
   virtual JournalStats stats() const = 0;
   // Reads every file; Corrupt CF1309 if one is damaged.
   virtual Status Verify() = 0;

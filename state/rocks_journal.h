@@ -42,6 +42,7 @@ class RocksJournal final : public Journal {
   Result<std::unique_ptr<JournalReader>> Read(Seq after) override;
   Status Pin(const std::string& holder, Seq applied) override;
   Status Trim() override;
+  void Keep(Seq seq) override;
   JournalStats stats() const override;
   Status Verify() override { return store_->Verify(); }
   Result<Seq> PrefixWithin(const Position& position, const PositionOrder& order) override;
@@ -92,6 +93,7 @@ class RocksJournal final : public Journal {
   std::condition_variable published_;
   Tail tail_;                        // guarded by mutex_
   std::map<std::string, Seq> pins_;  // guarded by mutex_
+  std::optional<Seq> wanted_;        // guarded by mutex_; see Keep
   std::optional<Error> failure_;     // guarded by mutex_; set once, before broken_
 
   std::mutex refresh_mutex_;  // one Refresh at a time; taken before mutex_

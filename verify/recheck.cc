@@ -131,30 +131,7 @@ class Rechecker {
       CROSSFADE_TRY(ReadSource(table_, {}, sides_.source.get(), pressure_, stop_, collect));
       return window;
     }
-    std::vector<std::vector<std::string>> storage(keys.size());
-    std::vector<std::vector<Value>> values(keys.size());
-    std::vector<std::string_view> parts;
-    for (size_t i = 0; i < keys.size(); ++i) {
-      apply::SplitFields(keys[i], &parts);
-      Status valued = table_.form().ValuesOf(table_.key_places(), parts, &storage[i], &values[i]);
-      if (!valued && valued.error().error_class == ErrorClass::kData) {
-        values[i].clear();  // no row of the source can have it
-        continue;
-      }
-      CROSSFADE_TRY(valued);
-    }
-    std::erase_if(values, [](const std::vector<Value>& key) { return key.empty(); });
-    if (values.empty()) {
-      return window;
-    }
-    std::string fields;
-    std::string key;
-    CROSSFADE_TRY(sides_.source->ReadKeys(table_.route().source, table_.route().key, values,
-                                          [&](std::span<const Value> row) -> Status {
-                                            CROSSFADE_TRY(table_.form().FieldsOf(row, &fields));
-                                            table_.KeyOf(fields, &key);
-                                            return collect({}, DigestOf(fields), key, fields);
-                                          }));
+    CROSSFADE_TRY(ReadSourceBy(table_, table_.route().key, keys, sides_.source.get(), collect));
     return window;
   }
 

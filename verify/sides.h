@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <span>
 #include <stop_token>
 #include <string>
 #include <string_view>
@@ -36,6 +37,8 @@ class ComparedTable {
   const std::vector<uint32_t>& key_places() const { return key_places_; }
   bool whole_row() const { return route_.identity == apply::RowIdentity::kWholeRow; }
 
+  // Places of source columns, which the target must have, among a row's fields.
+  std::vector<uint32_t> PlacesOf(const std::vector<uint32_t>& columns) const;
   // The fields that tell a row from others.
   void KeyOf(apply::Fields row, std::string* key) const;
 
@@ -55,5 +58,10 @@ using RowSink =
 Status ReadSource(const ComparedTable& table, const ChunkRange& range, snapshot::Reader* source,
                   snapshot::CopyLimits* limits, const std::stop_token& stop, const RowSink& sink);
 Status ReadTarget(const ComparedTable& table, const ChunkRange& range, apply::RowReader* target, const RowSink& sink);
+
+// Reads the source's rows whose `columns` have one of these tuples of fields, and perhaps others. For columns that are
+// the key, RowSink's digest of it is left empty.
+Status ReadSourceBy(const ComparedTable& table, const std::vector<uint32_t>& columns,
+                    std::span<const std::string> tuples, snapshot::Reader* source, const RowSink& sink);
 
 }  // namespace crossfade::verify

@@ -226,6 +226,9 @@ Status Verifier::Compare(const Piece& piece, const Sides& sides, const std::stop
     limits.max_candidates = std::max(limits.max_candidates, kCandidatesOfWholeTable);
   }
   CROSSFADE_ASSIGN(RangeResult range, CompareRange(table, piece.range, sides, pressure_, limits, stop, &rows_read_));
+  if (options_.decided && range.more > 0) {
+    options_.decided(table, {}, range.more);
+  }
   TableOutcome part;
   part.chunks = 1;
   part.source_rows = range.source_rows;
@@ -282,6 +285,9 @@ Status Verifier::RecheckSome(const ComparedTable& table, std::vector<std::string
                    Recheck(table, *routes_, std::move(keys), sides, journal_, *order_, pressure_, recheck, stop));
   journal_stands_ = decision.journal_stands;
   CROSSFADE_TRY(FindWriters(table, *routes_, sides.target.get(), journal_, landmarks_, decision.differences));
+  if (options_.decided) {
+    options_.decided(table, decision, 0);
+  }
   for (const Difference& difference : decision.differences) {
     CROSSFADE_TRY(Count(table, difference, part));
   }

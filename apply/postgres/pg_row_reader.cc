@@ -237,16 +237,21 @@ class PgRowReader final : public RowReader {
   }
 
   Status ReadKeys(const Route& route, std::span<const std::string> keys, const FieldsSink& sink) override {
+    return ReadBy(route, route.key, keys, sink);
+  }
+
+  Status ReadBy(const Route& route, std::span<const uint32_t> by, std::span<const std::string> tuples,
+                const FieldsSink& sink) override {
     CROSSFADE_ASSIGN(const PgRowForm* form, KnownForm(route));
     std::string scratch;
-    return ReadRows(route, keys, {}, [&](Fields fields) { return sink(form->Normalize(fields, &scratch)); });
+    return ReadRows(route, by, tuples, {}, [&](Fields fields) { return sink(form->Normalize(fields, &scratch)); });
   }
 
   Status ReadVersions(const Route& route, std::span<const std::string> keys, const VersionSink& sink) override {
     CROSSFADE_ASSIGN(const PgRowForm* form, KnownForm(route));
     std::string scratch;
     std::vector<std::string_view> parts;
-    return ReadRows(route, keys, {kVersionColumns, ""}, [&](Fields fields) -> Status {
+    return ReadRows(route, route.key, keys, {kVersionColumns, ""}, [&](Fields fields) -> Status {
       SplitFields(fields, &parts);
       const std::string_view at = parts.back();
       const std::string_view transaction = parts[parts.size() - 2];
@@ -273,7 +278,7 @@ class PgRowReader final : public RowReader {
   Status LockKeys(const Route& route, std::span<const std::string> keys, const FieldsSink& sink) {
     CROSSFADE_ASSIGN(const PgRowForm* form, KnownForm(route));
     std::string scratch;
-    return ReadRows(route, keys, {"", " FOR UPDATE OF t"},
+    return ReadRows(route, route.key, keys, {"", " FOR UPDATE OF t"},
                     [&](Fields fields) { return sink(form->Normalize(fields, &scratch)); });
   }
 
@@ -285,14 +290,14 @@ class PgRowReader final : public RowReader {
     std::string_view lock;
   };
   // Fields as the server sends them.
-  Status ReadRows(const Route& route, std::span<const std::string> keys, const Reading& reading,
-                  const FieldsSink& sink) {
+  Status ReadRows(const Route& route, std::span<const uint32_t> by, std::span<const std::string> tuples,
+                  const Reading& reading, const FieldsSink& sink) {
     CROSSFADE_ASSIGN(const PgRowForm* form, KnownForm(route));
     std::vector<const FormColumn*> columns;
     std::string arrays;
     std::string names;
     std::string condition = TenantCondition(route);
-    for (const uint32_t column : route.key) {
+    for (const uint32_t column : by) {
       for (const FormColumn& known : form->columns()) {
         if (known.source == column) {
           columns.push_back(&known);
@@ -304,7 +309,7 @@ class PgRowReader final : public RowReader {
       condition += fmt::format(" AND t.{} = k.k{}", Connection::Identifier(route.source.columns[column].name), n);
     }
     std::vector<std::string> parameters;
-    CROSSFADE_TRY(ArraysOf(route, columns, keys, &parameters));
+    CROSSFADE_TRY(ArraysOf(route, columns, tuples, &parameters));
     std::vector<postgres::Parameter> bound;
     for (size_t i = 0; i < columns.size(); ++i) {
       bound.push_back({columns[i]->type.array_oid, parameters[i]});

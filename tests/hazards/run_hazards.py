@@ -19,6 +19,8 @@ import stage
 
 import auditing  # noqa: F401  (each registers its hazards)
 import catalogs  # noqa: F401
+import catalogs  # noqa: F401  (each registers its hazards)
+import continuing  # noqa: F401
 import copying  # noqa: F401
 import following  # noqa: F401
 import journaling  # noqa: F401

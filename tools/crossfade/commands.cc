@@ -129,7 +129,7 @@ int RecordEnd(const Config& config, std::string_view action, const Status& resul
 // Another owner, or not in this state of the migration.
 bool IsRefusal(std::string_view code) {
   constexpr std::string_view kRefusals[] = {"CF1301", "CF1501", "CF1720", "CF1760", "CF1761", "CF1762", "CF1763",
-                                            "CF1764", "CF1780", "CF1782", "CF1783", "CF1840", "CF1841"};
+                                            "CF1764", "CF1780", "CF1782", "CF1783", "CF1787", "CF1840", "CF1841"};
   return std::find(std::begin(kRefusals), std::end(kRefusals), code) != std::end(kRefusals);
 }
 

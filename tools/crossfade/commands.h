@@ -62,9 +62,13 @@ struct VerifyCommandOptions {
   bool repair = false;  // and do it
   bool yes = false;
   bool overwrite_foreign = false;
+  bool final = false;
+  uint64_t final_within_s = 30;
 };
 // Compares every row of both sides.
 int VerifyCommand(const VerifyCommandOptions& options);
+// Says whether both sides are equal at the source's present Position, from what [verify] continuous has compared.
+int VerifyFinal(const VerifyCommandOptions& options);
 
 struct ReportCommandOptions {
   std::string config;

@@ -85,6 +85,8 @@ struct Config {
     uint64_t chunk_rows = 50'000;
     uint64_t max_rows_per_second = 0;
     uint64_t max_shown = 1000;
+    bool continuous = false;
+    uint64_t full_interval_s = 86'400;
   } verify;
 
   struct Types {

@@ -127,6 +127,13 @@ void AddCommands(CLI::App* app, Options* o) {
       ->add_flag("--overwrite-foreign", o->verify.overwrite_foreign,
                  "repair rows too that somebody else wrote on the target")
       ->needs(repair);
+  CLI::Option* final_check = verify->add_flag(
+      "--final", o->verify.final,
+      "say whether both sides are equal at the source's present position, from what [verify] continuous has compared "
+      "and the rows touched since; to be asked while nothing is written on the source");
+  verify->add_option("--within", o->verify.final_within_s, "with --final: seconds it may take")
+      ->default_val(30)
+      ->needs(final_check);
   CLI::App* report = AddCommand(
       app, "report",
       "Write a report that a person can sign: what was moved, how long it took, lag over time, and whether both sides "
@@ -206,7 +213,7 @@ int Dispatch(const CLI::App& app, Options* o) {
     o->verify.config = o->config;
     o->verify.console = console;
     o->verify.json = o->json;
-    return VerifyCommand(o->verify);
+    return o->verify.final ? VerifyFinal(o->verify) : VerifyCommand(o->verify);
   }
   if (command == "report") {
     o->report.config = o->config;

@@ -7,6 +7,7 @@
 
 #include "tools/crossfade/backoff.h"
 #include "tools/crossfade/capture_loop.h"
+#include "tools/crossfade/continuous_verify.h"
 
 namespace crossfade::tools {
 
@@ -69,6 +70,7 @@ Pipeline::Pipeline(const Config& config, const RunOptions& options, StatusBoard*
 
 Pipeline::~Pipeline() {
   halt_.request_stop();
+  continuous_verify_.reset();
   retention_watch_.reset();
   for (std::jthread* thread : {&capture_, &heartbeat_}) {
     if (thread->joinable()) {
@@ -81,6 +83,7 @@ Status Pipeline::Run(std::stop_token stop) {
   const std::stop_callback forward(stop, [this] { halt_.request_stop(); });
   Status result = RunOwned();
   halt_.request_stop();
+  continuous_verify_.reset();
   retention_watch_.reset();
   if (capture_.joinable()) {
     capture_.join();
@@ -142,6 +145,7 @@ Status Pipeline::RunOwned() {
   }
   CROSSFADE_TRY(Copy());
   copying_ = false;
+  StartVerify();
   return Follow();
 }
 
@@ -174,6 +178,12 @@ Status Pipeline::OpenJournal() {
   options.keep_seconds = config_.journal.keep_s;
   options.memory_bytes = config_.journal.memory_mib << 20;
   CROSSFADE_ASSIGN(journal_, state::Journal::Open(options));
+  if (config_.verify.continuous) {
+    CROSSFADE_ASSIGN(const std::optional<verify::CheckState> known, LoadCheckState(journal_.get()));
+    if (known) {
+      journal_->Keep(known->checked);
+    }
+  }
   if (work_) {
     return {};  // what the status says of the last run stays
   }
@@ -340,6 +350,14 @@ void Pipeline::StartCapture() {
       Fatal(ran.error());
     }
   });
+}
+
+// Its threads wait until the migration follows.
+void Pipeline::StartVerify() {
+  if (config_.verify.continuous && !continuous_verify_) {
+    continuous_verify_ =
+        std::make_unique<ContinuousVerify>(config_, &routes_, journal_.get(), order_.get(), source_.get(), board_);
+  }
 }
 
 void Pipeline::Fatal(const Error& error) {

@@ -26,6 +26,8 @@
 
 namespace crossfade::tools {
 
+class ContinuousVerify;
+
 // Where a run that ends by itself ends. `position` may still have to be found (caught up: when the copy is done).
 struct Goal {
   bool caught_up = false;
@@ -71,6 +73,7 @@ class Pipeline {
   Status LoadRoutes();
   void StartHeartbeat();
   void StartCapture();
+  void StartVerify();
   Status Copy();
   Status CopyOnce();
   // The readers of one state; none where the copy is to be chunked.
@@ -116,6 +119,7 @@ class Pipeline {
   std::atomic<bool> copying_{false};
   std::unique_ptr<StatusPublisher> publisher_;
   std::unique_ptr<RetentionWatch> retention_watch_;
+  std::unique_ptr<ContinuousVerify> continuous_verify_;
   std::jthread heartbeat_;
   std::jthread capture_;
   std::mutex fatal_mutex_;

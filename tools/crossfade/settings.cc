@@ -254,6 +254,19 @@ void AddApplyAndTypes(Settings* list, Config* c) {
                    .meaning = "Differences of one table that are shown with both images; all are counted.",
                    .min = 1,
                    .max = 100'000});
+  list->push_back({.section = v,
+                   .key = "continuous",
+                   .field = &c->verify.continuous,
+                   .meaning =
+                       "While 'run' follows, compare all tables once and then every row that is changed, so that "
+                       "'verify --final' takes milliseconds. It reads both sides all the time, within "
+                       "max_rows_per_second and with one reader."});
+  list->push_back({.section = v,
+                   .key = "full_interval_s",
+                   .field = &c->verify.full_interval_s,
+                   .meaning = "With continuous: seconds from the beginning of one pass over all tables to the next.",
+                   .min = 60,
+                   .max = 31'536'000});
   list->push_back({.section = "apply",
                    .key = "on_divergence",
                    .field = &c->apply.on_divergence,

@@ -71,6 +71,65 @@ std::string Bytes(uint64_t bytes) {
 
 std::string Milliseconds(int64_t ms) { return ms < 0 ? "unknown" : fmt::format("{} ms", ms); }
 
+Json VerifyJson(const StatusReport::Verify& v) {
+  return {{"on", v.on},
+          {"full_began_us", v.full_began_us},
+          {"full_ended_us", v.full_ended_us},
+          {"full_rows", v.full_rows},
+          {"full_result", v.full_result},
+          {"doing", v.doing},
+          {"checked_seq", v.checked_seq.value},
+          {"behind", v.behind},
+          {"checked_us", v.checked_us},
+          {"open", v.open},
+          {"undecided", v.undecided},
+          {"waiting", v.waiting},
+          {"problem", v.problem}};
+}
+
+StatusReport::Verify VerifyFrom(const Json& json) {
+  StatusReport::Verify v;
+  v.on = json.value("on", false);
+  v.full_began_us = json.value("full_began_us", int64_t{0});
+  v.full_ended_us = json.value("full_ended_us", int64_t{0});
+  v.full_rows = json.value("full_rows", uint64_t{0});
+  v.full_result = json.value("full_result", "");
+  v.doing = json.value("doing", "");
+  v.checked_seq.value = json.value("checked_seq", uint64_t{0});
+  v.behind = json.value("behind", uint64_t{0});
+  v.checked_us = json.value("checked_us", int64_t{0});
+  v.open = json.value("open", uint64_t{0});
+  v.undecided = json.value("undecided", uint64_t{0});
+  v.waiting = json.value("waiting", std::vector<std::string>{});
+  v.problem = json.value("problem", "");
+  return v;
+}
+
+// Seconds since then; below 0: never.
+double AgeSeconds(int64_t at_us) {
+  return at_us == 0 ? -1 : std::max(0.0, static_cast<double>(WallMicros() - at_us) / 1e6);
+}
+
+std::string VerifyText(const StatusReport::Verify& v) {
+  std::string text = "verify      ";
+  text += v.full_began_us == 0 ? "no full pass has ended yet"
+                               : fmt::format("full pass {:.0f} s ago: {}", AgeSeconds(v.full_began_us), v.full_result);
+  text += v.checked_us == 0 ? "; touched rows: none compared yet"
+                            : fmt::format("; touched rows are compared up to seq {}, all of {:.1f} s ago",
+                                          v.checked_seq.value, AgeSeconds(v.checked_us));
+  text += fmt::format("\n            {} rows differ, {} undecided", v.open, v.undecided);
+  for (const std::string& table : v.waiting) {
+    text += fmt::format("{} {}", &table == &v.waiting.front() ? "; to be compared as a whole:" : ",", table);
+  }
+  if (!v.doing.empty()) {
+    text += "\n            under way: " + v.doing;
+  }
+  if (!v.problem.empty()) {
+    text += "\n            " + v.problem;
+  }
+  return text + "\n";
+}
+
 std::string CopyText(const StatusReport& report) {
   uint64_t done = 0;
   uint64_t estimated = 0;
@@ -171,6 +230,7 @@ std::string StatusJson(const StatusReport& r) {
         {"over_budget", r.journal_over_budget},
         {"pins", pins}}},
       {"retention", {{"kept_s", r.retention_kept_s}, {"left_s", r.retention_left_s}}},
+      {"verify", VerifyJson(r.verify)},
       {"warnings", r.warnings},
       {"last_error", ErrorJson(r)},
   };
@@ -230,6 +290,9 @@ Result<StatusReport> ParseStatusJson(const std::string& text) {
     r.retention_kept_s = retention->value("kept_s", int64_t{-1});
     r.retention_left_s = retention->value("left_s", int64_t{-1});
   }
+  if (const auto verify = json.find("verify"); verify != json.end()) {
+    r.verify = VerifyFrom(*verify);
+  }
   r.warnings = json.value("warnings", std::vector<std::string>{});
   if (const Json& error = json.at("last_error"); error.is_object()) {
     Error e;
@@ -268,6 +331,9 @@ std::string StatusText(const StatusReport& r, bool alive) {
     out += fmt::format(", {} holds all above seq {}", holder, seq);
   }
   out += fmt::format("\ndivergences {}\n", r.divergences);
+  if (r.verify.on) {
+    out += VerifyText(r.verify);
+  }
   if (!r.http.empty() && alive) {
     out += fmt::format("http        http://{}/status  /metrics\n", r.http);
   }
@@ -316,6 +382,21 @@ std::string StatusMetrics(const StatusReport& r) {
   gauge("crossfade_source_log_left_seconds",
         "Until the source may purge what is not captured; -1: nothing of that is in a closed file",
         static_cast<double>(r.retention_left_s));
+  if (r.verify.on) {
+    gauge("crossfade_verify_full_pass_age_seconds", "Since the last full pass that counts began; -1: none has ended",
+          AgeSeconds(r.verify.full_began_us));
+    gauge("crossfade_verify_full_pass_equal", "Whether that pass found all rows equal",
+          r.verify.full_result == "equal" ? 1 : 0);
+    gauge("crossfade_verify_touched_behind_transactions", "Applied, and touched rows not compared",
+          static_cast<double>(r.verify.behind));
+    gauge("crossfade_verify_touched_behind_seconds",
+          "Since the moment up to which all that was applied is compared; -1: nothing yet",
+          AgeSeconds(r.verify.checked_us));
+    gauge("crossfade_verify_open_rows", "Rows that differ on the two sides", static_cast<double>(r.verify.open));
+    gauge("crossfade_verify_undecided_rows", "Rows that could not be decided", static_cast<double>(r.verify.undecided));
+    gauge("crossfade_verify_tables_waiting", "Tables to be compared as a whole",
+          static_cast<double>(r.verify.waiting.size()));
+  }
   gauge("crossfade_warnings", "Standing warnings", static_cast<double>(r.warnings.size()));
   return prometheus::TextSerializer().Serialize(registry.Collect());
 }

@@ -70,8 +70,24 @@ struct StatusReport {
   uint64_t journal_budget_bytes = 0;
   bool journal_over_budget = false;
   std::vector<std::pair<std::string, uint64_t>> pins;
-  int64_t retention_kept_s = -1;      // how long the source keeps a closed log file; -1: for ever, or not known
-  int64_t retention_left_s = -1;      // until it may purge what is not captured; -1: nothing of that is closed
+  int64_t retention_kept_s = -1;  // how long the source keeps a closed log file; -1: for ever, or not known
+  int64_t retention_left_s = -1;  // until it may purge what is not captured; -1: nothing of that is closed
+  // [verify] continuous.
+  struct Verify {
+    bool on = false;
+    int64_t full_began_us = 0;  // of the last full pass that counts; 0: none has ended
+    int64_t full_ended_us = 0;
+    uint64_t full_rows = 0;
+    std::string full_result;  // equal, different or undecided, when it ended
+    std::string doing;        // the pass that is under way
+    Seq checked_seq;          // touched rows are compared up to it
+    uint64_t behind = 0;      // transactions that were applied beyond
+    int64_t checked_us = 0;   // all that was applied by then is compared; 0: nothing yet
+    uint64_t open = 0;        // rows that differ
+    uint64_t undecided = 0;
+    std::vector<std::string> waiting;  // tables that must be compared as a whole
+    std::string problem;
+  } verify;
   std::vector<std::string> warnings;  // standing ones: retention at risk, budget, ...
   std::optional<Error> last_error;
   int64_t last_error_us = 0;

@@ -104,6 +104,12 @@ Result<std::unique_ptr<VerifySession>> VerifySession::Open(const Config& config)
   return session;
 }
 
+Result<std::unique_ptr<VerifySession>> VerifySession::OpenBeside(const Config& config) {
+  std::unique_ptr<VerifySession> session(new VerifySession(config, std::nullopt));
+  CROSSFADE_TRY(session->Load());
+  return session;
+}
+
 Status VerifySession::Load() {
   state::JournalOptions options;
   options.directory = config_.state_dir + "/journal";

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -40,6 +41,8 @@ class VerifySession {
   // Config CF1782 while the copy is not complete, CF1783 if the target follows another journal. `config` must outlive
   // it.
   static Result<std::unique_ptr<VerifySession>> Open(const Config& config);
+  // The same without the lock, for what reads little: another comparison may be under way.
+  static Result<std::unique_ptr<VerifySession>> OpenBeside(const Config& config);
 
   const Config& config() const { return config_; }
   state::Journal* journal() { return journal_.get(); }
@@ -53,12 +56,12 @@ class VerifySession {
   Result<verify::Sides> OpenSides() const;
 
  private:
-  VerifySession(const Config& config, VerifyLock lock)
+  VerifySession(const Config& config, std::optional<VerifyLock> lock)
       : config_(config), lock_(std::move(lock)), scratch_(config.state_dir) {}
   Status Load();
 
   const Config& config_;
-  VerifyLock lock_;
+  std::optional<VerifyLock> lock_;
   Scratch scratch_;
   std::unique_ptr<state::Journal> journal_;
   apply::RouteSet routes_;

@@ -28,6 +28,7 @@ class ForgetfulJournal final : public state::Journal {
     return journal_->Read(reads_++ == 0 ? after : journal_->tail().seq);
   }
   Status Pin(const std::string& holder, Seq applied) override { return journal_->Pin(holder, applied); }
+  void Keep(Seq) override {}
   Status Trim() override { return journal_->Trim(); }
   state::JournalStats stats() const override { return journal_->stats(); }
   Status Verify() override { return journal_->Verify(); }

@@ -121,6 +121,22 @@ TEST_F(JournalRetentionTest, NothingIsKeptForItsAgeWhereTheBudgetIsShort) {
   EXPECT_EQ(journal_->stats().first, Seq{5});
 }
 
+TEST_F(JournalRetentionTest, WhatIsWantedIsKeptWhileThereIsRoom) {
+  Append(1, 10);
+  Check(journal_->Pin("apply", Seq{8}));
+  journal_->Keep(Seq{3});
+  Check(journal_->Trim());
+  EXPECT_EQ(journal_->stats().first, Seq{4});
+  journal_->Keep(Seq{5});
+  Check(journal_->Trim());
+  EXPECT_EQ(journal_->stats().first, Seq{6});
+  options_.budget_bytes = 1;
+  Reopen();
+  journal_->Keep(Seq{5});
+  Check(journal_->Trim());
+  EXPECT_EQ(journal_->stats().first, Seq{9});
+}
+
 TEST_F(JournalRetentionTest, ReaderWithoutAPinIsToldThatItsRowsAreGone) {
   Append(1, 10);
   const auto reader = Get(journal_->Read(Seq{0}));
