@@ -32,6 +32,7 @@ import shop
 SETTINGS = {
     # Many chunks, many small batches and journal parts, so that there are many places to die.
     "snapshot.chunk_rows": 200, "snapshot.readers": 2, "target.takeover_grace_ms": 1000, "journal.memory_mib": 16, "journal.keep_s": 0,
+    "verify.continuous": True,
 }
 
 EXTRAS = """
