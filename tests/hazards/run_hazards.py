@@ -19,7 +19,6 @@ import stage
 
 import auditing  # noqa: F401  (each registers its hazards)
 import catalogs  # noqa: F401
-import catalogs  # noqa: F401  (each registers its hazards)
 import continuing  # noqa: F401
 import copying  # noqa: F401
 import following  # noqa: F401
@@ -29,8 +28,8 @@ import moving  # noqa: F401
 import network  # noqa: F401
 import passing  # noqa: F401
 import refusals  # noqa: F401
-import reporting  # noqa: F401
 import repairing  # noqa: F401
+import reporting  # noqa: F401
 import tenants  # noqa: F401
 import verifying  # noqa: F401
 
