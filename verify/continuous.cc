@@ -343,8 +343,12 @@ Status ContinuousCheck::CompareWaiting(Deadline deadline, const Sides& sides, sn
       return {};
     }
     CROSSFADE_TRY(range);
-    CROSSFADE_ASSIGN(const Decision decision,
-                     Decide(*table, std::move(range->candidates), sides, pressure, halt.get_token()));
+    std::vector<std::string> keys;
+    keys.reserve(range->candidates.size());
+    for (Candidate& candidate : range->candidates) {
+      keys.push_back(std::move(candidate.key));
+    }
+    CROSSFADE_ASSIGN(const Decision decision, Decide(*table, std::move(keys), sides, pressure, halt.get_token()));
     verdict->tables_compared.push_back(name);
     const std::lock_guard lock(mutex_);
     if (range->more == 0) {

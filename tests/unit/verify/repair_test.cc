@@ -53,6 +53,10 @@ class FormsOnly : public apply::RowReader {
   Status ReadKeys(const apply::Route&, std::span<const std::string>, const FieldsSink&) override { return {}; }
   Status ReadVersions(const apply::Route&, std::span<const std::string>, const VersionSink&) override { return {}; }
   Result<std::optional<uint32_t>> LastOwnTransaction() override { return std::nullopt; }
+  Status ReadBy(const apply::Route&, std::span<const uint32_t>, std::span<const std::string>,
+                const FieldsSink&) override {
+    return {};
+  }
   void Cancel() override {}
 };
 
