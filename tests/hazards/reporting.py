@@ -129,6 +129,13 @@ def a_report_holds_what_the_servers_hold(scene):
     expect(lag["looks"] > 0 and 0 <= lag["total"]["p50_ms"] <= lag["total"]["p99_ms"] <= lag["total"]["max_ms"], str(lag["total"]))
     expect("svg" in page.elements, "no plot")
 
+    with open(os.path.join(move.directory, "r.json"), "rb") as file:
+        digest = hashlib.sha256(file.read()).hexdigest()
+    page, data = report(move)
+    made = [a for a in data["audit"]["actions"] if a["action"] == "report"]
+    expect(len(made) == 2 and json.loads(made[-1]["details"])["sha256"] == digest, str(data["audit"]))
+    expect(not data["audit"]["problems"] and data["audit"]["known_to_target"] and data["audit"]["head"] in page.words, str(data["audit"]))
+
     scene.on_target("UPDATE \"<script>alert('x')</script>\" SET \"<b>\" = '<i>other</i>' WHERE id = 1; DELETE FROM nokey WHERE a = 7")
     verify(move, "different")
     page, data = report(move)
@@ -136,6 +143,27 @@ def a_report_holds_what_the_servers_hold(scene):
     expect("<script>alert('x')</script>" in page.words and "<i>other</i>" in page.words and "</td><img src=x>" in page.words,
            "the page does not show what differs")
     expect(move.stop() in (0, 2), "stopping failed")
+
+
+@hazard("report", "audit", engines=("mariadb",))
+def a_report_says_that_the_audit_log_was_changed(scene):
+    """Nobody signs a list of actions from which one was taken."""
+    scene.schema(SCHEMA)
+    move = scene.migration(tenant="first")
+    move.start()
+    move.wait_phase("following")
+    verify(move, "equal")
+    for _ in range(3):
+        page, data = report(move)
+    expect(data["verdict"] == "equal" and "no record was changed" in page.words, str(data["remarks"]))
+    log = os.path.join(move.state_directory, "audit.jsonl")
+    with open(log, encoding="utf-8") as file:
+        lines = file.readlines()
+    with open(log, "w", encoding="utf-8") as file:
+        file.writelines([lines[0].replace('"equal"', '"other"').replace("root", "toor").replace("report", "repart")] + lines[1:])
+    page, data = report(move)
+    expect(data["audit"]["problems"] and data["verdict"] == "equal_with_remarks" and "broken" in page.words, str(data["audit"]))
+    move.kill()
 
 
 @hazard("report", engines=("mariadb",))

@@ -3,7 +3,6 @@
 #include <nlohmann/json.hpp>
 #include <regex>
 
-#include "tools/crossfade/report/digest.h"
 #include "tools/crossfade/report/figures.h"
 #include "tools/crossfade/report/html_table.h"
 #include "tools/crossfade/report/plot.h"
@@ -64,10 +63,6 @@ TEST(ReportTextTest, NumbersAndTimes) {
   EXPECT_EQ(Shortened("aü", 2), "a… (3 bytes)");
   EXPECT_EQ(Shortened("aü", 3), "aü");
   EXPECT_EQ(Listed({"a", "b", "c"}, 2), "a, b, and 1 more");
-}
-
-TEST(ReportTextTest, DigestIsThatOfTheStandard) {
-  EXPECT_EQ(Sha256Hex("abc"), "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
 }
 
 TEST(FiguresTest, PhasesEndWithTheNextOrWithTheLastSignOfLife) {

@@ -5,14 +5,10 @@
 
 #include <algorithm>
 #include <array>
-#include <filesystem>
-#include <fstream>
-#include <iterator>
 
 #include "core/clock.h"
 #include "state/journal.h"
 #include "tools/crossfade/pipeline.h"
-#include "tools/crossfade/report/digest.h"
 #include "tools/crossfade/report/figures.h"
 #include "tools/crossfade/report/verdict.h"
 #include "tools/crossfade/scratch.h"
@@ -34,12 +30,6 @@ std::string MadeBy() {
   std::array<char, 4096> buffer = {};
   const bool known = ::getpwuid_r(::geteuid(), &entry, buffer.data(), buffer.size(), &found) == 0 && found != nullptr;
   return fmt::format("{}@{}", known ? entry.pw_name : std::to_string(::geteuid()), host);
-}
-
-std::string HashOfFile(const std::string& path) {
-  std::ifstream in(path, std::ios::binary);
-  const std::string text{std::istreambuf_iterator<char>(in), std::istreambuf_iterator<char>()};
-  return in ? Sha256Hex(text) : "";
 }
 
 std::string ValueOf(const Setting& setting) {
@@ -144,6 +134,8 @@ class Gatherer {
           fmt::format("begin the migration with 'crossfade run {}', or name in state_dir where it runs", config_.path)};
       return Fail(std::move(error));
     }
+    data_.audit =
+        Take("the audit log", ReadAuditOf(config_, data_.record && data_.record->known)).value_or(ReportAudit{});
     ReadTables();
     Compute();
     return std::move(data_);
@@ -156,7 +148,7 @@ class Gatherer {
     data_.program = "crossfade " CROSSFADE_VERSION;
     data_.name = config_.name;
     data_.config_path = config_.path;
-    data_.config_hash = HashOfFile(config_.path);
+    data_.config_hash = config_.sha256;
     data_.settings = SettingsOf(config_);
     data_.changing = ChangingPolicies(config_);
     const std::string where = config_.source.socket.empty()

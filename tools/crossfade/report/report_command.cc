@@ -7,11 +7,13 @@
 #include <cstdio>
 #include <cstring>
 #include <iostream>
+#include <nlohmann/json.hpp>
 
 #include "core/failpoint.h"
+#include "state/audit_log.h"
+#include "tools/crossfade/audit_trail.h"
 #include "tools/crossfade/commands.h"
 #include "tools/crossfade/config.h"
-#include "tools/crossfade/report/digest.h"
 #include "tools/crossfade/report/gather.h"
 #include "tools/crossfade/report/report_html.h"
 #include "tools/crossfade/report/report_json.h"
@@ -90,8 +92,17 @@ Status MakeReport(const ReportCommandOptions& options, const Config& config) {
   const Result<StatusReport> status = ReadStatusFile(config.state_dir);
   CROSSFADE_ASSIGN(const ReportData data, GatherReport(config, status && IsAlive(*status)));
   const std::string json = ReportJson(data);
+  const std::string digest = state::Sha256(json);
+  // The record names the report that may be signed. Where the state directory is lost there is no log to name it in.
+  if (IsThere(config.state_dir)) {
+    CROSSFADE_TRY(RecordAction(config, "report",
+                               {{"html", html},
+                                {"json", options.json},
+                                {"sha256", digest},
+                                {"verdict", std::string(VerdictName(data.verdict.verdict))}}));
+  }
   if (!html.empty()) {
-    CROSSFADE_TRY(WriteReport(html, ReportHtml(data, Sha256Hex(json))));
+    CROSSFADE_TRY(WriteReport(html, ReportHtml(data, digest)));
   }
   if (!options.json.empty()) {
     CROSSFADE_TRY(WriteReport(options.json, json));

@@ -110,7 +110,7 @@ struct CopyFigures {
 // An operator's action, of the audit log.
 struct ReportAction {
   uint64_t seq = 0;
-  int64_t at_us = 0;
+  std::string at;
   std::string who;  // user@host
   std::string action;
   std::string details;
@@ -122,6 +122,8 @@ struct ReportAudit {
   uint64_t left_out = 0;  // older ones
   std::string head;       // hash of the last entry
   uint64_t head_seq = 0;
+  bool on_target = false;             // the target knows a record of it, and was asked
+  std::vector<std::string> problems;  // where it is not as it was written
 };
 
 enum class Verdict : uint8_t {

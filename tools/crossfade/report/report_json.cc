@@ -208,15 +208,14 @@ Json ActionsJson(const ReportData& data) {
   Json list = Json::array();
   for (const ReportAction& action : data.audit.actions) {
     list.push_back({{"seq", action.seq},
-                    {"at_us", action.at_us},
+                    {"at", action.at},
                     {"who", action.who},
                     {"action", action.action},
                     {"details", action.details}});
   }
-  return {{"head_seq", data.audit.head_seq},
-          {"head", data.audit.head},
-          {"left_out", data.audit.left_out},
-          {"actions", std::move(list)}};
+  return {{"head_seq", data.audit.head_seq},         {"head", data.audit.head},
+          {"known_to_target", data.audit.on_target}, {"problems", data.audit.problems},
+          {"left_out", data.audit.left_out},         {"actions", std::move(list)}};
 }
 
 Json RunJson(const ReportData& data) {

@@ -252,26 +252,29 @@ std::string LagSection(const ReportData& data) {
 
 std::string ActionsSection(const ReportData& data) {
   std::string out = SectionHeading("11", "Actions of operators");
-  if (!data.audit.kept) {
+  const ReportAudit& audit = data.audit;
+  if (!audit.kept) {
     return out +
-           "<p class=\"none\">No audit log is kept for this migration. When 'crossfade run' began and ended is in "
+           "<p class=\"none\">No audit log of this migration was found. When 'crossfade run' began and ended is in "
            "section 4.</p>";
   }
-  HtmlTable table({{"No.", Cell::kNumber},
-                   {"At", Cell::kNarrow},
-                   {"Who", Cell::kName},
-                   {"Action", Cell::kNarrow},
-                   {"Details", Cell::kName}});
-  for (const ReportAction& action : data.audit.actions) {
-    table.Row({NumberText(action.seq), TimeText(action.at_us), Escaped(action.who), Escaped(action.action),
+  out += Facts({{"Records", fmt::format("{}; the last one has the hash <span class=\"hash\">{}</span>",
+                                        NumberText(audit.head_seq), Escaped(audit.head))},
+                {"Chain", audit.problems.empty() ? "whole: no record was changed, taken out or put in"
+                                                 : "<b>broken</b>: " + Escaped(Listed(audit.problems, 5))},
+                {"Target", !audit.on_target         ? "was not asked, or knows no record: a cut end would not show"
+                           : audit.problems.empty() ? "knows the same records"
+                                                    : "was asked"}});
+  HtmlTable table(
+      {{"No.", Cell::kNumber}, {"At", Cell::kNarrow}, {"Who", Cell::kName}, {"Action"}, {"Details", Cell::kName}});
+  for (const ReportAction& action : audit.actions) {
+    table.Row({NumberText(action.seq), Escaped(action.at.substr(0, 19)), Escaped(action.who), Escaped(action.action),
                Escaped(Shortened(action.details, 400))});
   }
   out += table.Html("None.");
-  if (data.audit.left_out > 0) {
-    out += fmt::format("<p class=\"note\">{} older ones are left out.</p>", NumberText(data.audit.left_out));
-  }
-  return out + Facts({{"Head of the chain", fmt::format("entry {}, <span class=\"hash\">{}</span>",
-                                                        NumberText(data.audit.head_seq), Escaped(data.audit.head))}});
+  return audit.left_out == 0 ? out
+                             : out + fmt::format("<p class=\"note\">{} are left out: 'crossfade audit' has all.</p>",
+                                                 Counted(audit.left_out, "older record"));
 }
 
 }  // namespace crossfade::tools

@@ -136,6 +136,9 @@ void RemarkRun(const ReportData& data, std::vector<std::string>* remarks) {
       remarks->push_back(warning);
     }
   }
+  for (const std::string& problem : data.audit.problems) {
+    remarks->push_back("The audit log is not as it was written: " + problem);
+  }
   for (const apply::StandingObject& object :
        data.record ? data.record->objects : std::vector<apply::StandingObject>()) {
     if (!object.valid) {
