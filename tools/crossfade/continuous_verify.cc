@@ -11,6 +11,7 @@
 #include "tools/crossfade/backoff.h"
 #include "tools/crossfade/verify_results.h"
 #include "tools/crossfade/verify_session.h"
+#include "tools/crossfade/verify_watch.h"
 #include "verify/verifier.h"
 
 namespace crossfade::tools {
@@ -230,11 +231,14 @@ Status ContinuousVerify::MakePass(const verify::Pass& pass, const std::stop_toke
   verify::VerifyOptions options;
   options.readers = 1;
   options.max_shown = config_.verify.max_shown;
+  snapshot::CopyLimits between;
+  options.between = &between;
   options.decided = [&](const verify::ComparedTable& table, const verify::Decision& decision, uint64_t more) {
     check_->Decided(pass, table, decision, more);
   };
   verify::Verifier verifier(
       &plan, routes_, journal_, order_, &limits_, [this] { return OpenSides(); }, options);
+  const VerifyWatch watch(config_, source_, &limits_, &between, &verifier, ConsoleMode::kNone);
   CROSSFADE_ASSIGN(const verify::Outcome outcome, verifier.Run(stop));
   if (pass.full) {
     CROSSFADE_TRY(VerifyResults(config_.state_dir).Keep(outcome));

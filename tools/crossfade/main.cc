@@ -109,11 +109,11 @@ void AddCommands(CLI::App* app, Options* o) {
   AddCommand(app, "check", "Say whether source and target are ready, and what to change. Changes nothing.", o)
       ->add_flag("--json", o->json, "as JSON");
   AddCommand(app, "status", "Show where a migration is.", o)->add_flag("--json", o->json, "as JSON");
-  CLI::App* verify = AddCommand(
-      app, "verify",
-      "Compare every row of both sides, while 'run' follows and applications write. Changes nothing. Exit code 0: "
-      "equal; 1: different; 2: some rows could not be decided.",
-      o);
+  CLI::App* verify = AddCommand(app, "verify",
+                                "Compare every row of both sides, while 'run' follows and applications write. Changes "
+                                "nothing, but with --repair. Exit "
+                                "code 0: equal; 1: different; 2: some rows could not be decided.",
+                                o);
   verify->add_flag("--json", o->json, "as JSON");
   verify->add_flag("--restart", o->verify.restart, "begin anew, even if a pass of the last 24 hours was interrupted");
   verify->add_flag("--no-progress", o->no_progress, "print no progress (it goes to standard error)");
@@ -131,6 +131,7 @@ void AddCommands(CLI::App* app, Options* o) {
       "--final", o->verify.final,
       "say whether both sides are equal at the source's present position, from what [verify] continuous has compared "
       "and the rows touched since; to be asked while nothing is written on the source");
+  final_check->excludes(plan)->excludes(repair)->excludes("--restart");
   verify->add_option("--within", o->verify.final_within_s, "with --final: seconds it may take")
       ->default_val(30)
       ->needs(final_check);

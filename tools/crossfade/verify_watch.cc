@@ -59,8 +59,10 @@ VerifyWatch::VerifyWatch(const Config& config, SourceEngine* source, snapshot::C
 VerifyWatch::~VerifyWatch() {
   thread_.request_stop();
   thread_.join();
-  within_->SetBackOff({});
-  between_->SetBackOff({});
+  for (snapshot::CopyLimits* const limits : {within_, between_}) {
+    limits->SetBackOff({});
+    limits->SetPaused(false);
+  }
 }
 
 void VerifyWatch::Watch(const std::stop_token& stop) {
