@@ -340,6 +340,10 @@ void Pipeline::StartCapture() {
   }
   retention_watch_ =
       std::make_unique<RetentionWatch>(source_.get(), board_, [this] { return journal_->tail().position; });
+  board_->Update([tail = journal_->tail()](StatusReport* report) {  // until there is more
+    report->captured = tail.position;
+    report->captured_seq = tail.seq;
+  });
   capture_ = std::jthread([this] {
     CaptureLoop loop(
         journal_.get(),

@@ -243,6 +243,22 @@ TEST(ReportHtmlTest, HoldsNothingThatRunsOrIsElsewhere) {
   }
 }
 
+TEST(ReportHtmlTest, SumsStandUnderTheirHeadings) {
+  ReportData data = Large(2, 0);
+  data.copy.rows = 1234;
+  const std::string html = ReportHtml(data, "");
+  const size_t begin = html.find("<tr class=\"total\">");
+  ASSERT_NE(begin, std::string::npos);
+  const std::string row = html.substr(begin, html.find("</tr>", begin) - begin);
+  const std::regex cell("<td[^>]*>([^<]*)</td>");
+  std::vector<std::string> cells;
+  for (std::sregex_iterator at(row.begin(), row.end(), cell); at != std::sregex_iterator(); ++at) {
+    cells.push_back((*at)[1]);
+  }
+  EXPECT_EQ(cells,
+            (std::vector<std::string>{"all", "", NumberText(1234), NumberText(2000), NumberText(2000), "equal"}));
+}
+
 TEST(ReportHtmlTest, SaysWhatItLeavesOut) {
   const std::string html = ReportHtml(Large(2, 1000), "");
   EXPECT_NE(html.find("800 more differences"), std::string::npos);

@@ -155,7 +155,7 @@ std::string TablesSection(const ReportData& data) {
   }
   if (data.tables.size() > 1) {
     table.Row(
-        {"all", "", "", OrDash(data.copy.rows), data.verification ? NumberText(source) : "-",
+        {"all", "", OrDash(data.copy.rows), data.verification ? NumberText(source) : "-",
          data.verification ? NumberText(target) : "-", data.verification ? Escaped(data.verification->result) : ""},
         "total");
   }
