@@ -140,13 +140,15 @@ class Migration:
     # -- waiting
     def wait_phase(self, *phases, timeout_s=120):
         deadline = time.monotonic() + timeout_s
+        status = None
         while time.monotonic() < deadline:
             self._still_running()
             status = self.status()
             if status and status["phase"] in phases:
                 return status
             time.sleep(0.1)
-        raise MigrationError("%s did not reach %s within %d s\n%s" % (self.name, phases, timeout_s, self.log_tail()))
+        raise MigrationError("%s did not reach %s within %d s; it says %s\n%s" % (
+            self.name, phases, timeout_s, status and (status["phase"], status["capture"], status["apply"]), self.log_tail()))
 
     def wait_applied(self, position=None, timeout_s=120):
         """Until the running program has applied all of `position` (default: where the source stands now)."""

@@ -104,11 +104,13 @@ def readers_see_one_state(scene):
         cursor.execute("INSERT INTO moved VALUES ()")  # what cannot be applied twice
 
     move = scene.migration(snapshot__readers=4, snapshot__chunk_rows=100)
-    with contextlib.ExitStack() as writers:
-        writers.enter_context(Background(transfer, 0.001))
-        for _ in range(4):  # each waits behind the lock, and is through as soon as it is gone
-            writers.enter_context(Background(functools.partial(insert, scene.source.connect(scene.database, autocommit=True).cursor())))
-        move.start()
+    with Background(transfer, 0.001):
+        with contextlib.ExitStack() as writers:
+            for _ in range(4):  # each waits behind the lock, and is through as soon as it is gone
+                writers.enter_context(Background(functools.partial(insert, scene.source.connect(scene.database, autocommit=True).cursor())))
+            move.start()
+            move.wait_phase("catching up", "following")
+        # They write as fast as the source can, which a slow machine, or a build with a sanitizer, may never catch up with.
         move.wait_phase("following")
         time.sleep(0.5)
     scene.catch_up_and_compare(move)
