@@ -27,8 +27,10 @@ std::string_view KindName(ChangeKind kind) {
   return "change";
 }
 
-std::string Display(const TableSchema& table, std::span<const uint32_t> columns, std::span<const Value> image) {
+// As the target would have it: what is hashed or masked is not for its readers.
+std::string Display(const Route& route, std::span<const uint32_t> columns, std::span<const Value> image) {
   std::string out;
+  std::string storage;
   if (image.empty()) {
     return out;
   }
@@ -36,7 +38,9 @@ std::string Display(const TableSchema& table, std::span<const uint32_t> columns,
     if (out.size() >= kImageBytes) {
       return out + ", ...";
     }
-    out += fmt::format("{}{}={}", out.empty() ? "" : ", ", table.columns[column].name, ToDisplay(image[column]));
+    const Result<Value> value = route.Stored(column, image[column], &storage);
+    out += fmt::format("{}{}={}", out.empty() ? "" : ", ", route.targets[column].name,
+                       value ? ToDisplay(*value) : "(not to be cast)");
   }
   return out;
 }
@@ -373,9 +377,9 @@ Divergence Applier::Describe(size_t index, const std::string& reason, size_t tra
   divergence.position = builder_.transactions()[transaction].commit.position;
   divergence.table = route.source.name;
   divergence.kind = KindName(change.kind);
-  divergence.key = Display(route.source, route.key, images.before.empty() ? images.after : images.before);
-  divergence.before = Display(route.source, route.columns, images.before);
-  divergence.after = Display(route.source, route.columns, images.after);
+  divergence.key = Display(route, route.key, images.before.empty() ? images.after : images.before);
+  divergence.before = Display(route, route.columns, images.before);
+  divergence.after = Display(route, route.columns, images.after);
   divergence.reason = reason;
   return divergence;
 }

@@ -86,15 +86,108 @@ Status CheckName(std::string_view object, std::string_view name) {
   return error;
 }
 
+tl::unexpected<Error> TwiceNamed(const std::string& object, const std::string& name) {
+  return Fail(Error{ErrorClass::kConfig, "CF1518", std::string(kComponent),
+                    fmt::format("{}: two would be named {} on the target", object, name), "", object, name,
+                    "choose other names in [transform]"});
+}
+
+// Names and values of the columns, as rules have it.
+Status TransformColumns(const TransformRules& rules, Route* route) {
+  const TableSchema& table = route->source;
+  route->targets = table.columns;
+  route->transforms.resize(table.columns.size());
+  const auto found = rules.columns.find(table.name);
+  if (found == rules.columns.end()) {
+    return {};
+  }
+  for (const auto& [name, rule] : found->second) {
+    const std::string object = table.QualifiedName() + "." + name;
+    const std::optional<uint32_t> column = table.FindColumn(name);
+    if (!column) {
+      return Fail(Error{ErrorClass::kConfig, "CF1517", std::string(kComponent),
+                        fmt::format("{} is to be transformed and is not there", object), "", object, "no such column",
+                        fmt::format("correct or remove transform.columns.{}.{}", table.name, name)});
+    }
+    if (rule.kind != TransformKind::kNone && !rule.exclude) {
+      CROSSFADE_ASSIGN(route->transforms[*column],
+                       Transform::Make(rule, table.columns[*column], object, rules.hash_key));
+      route->targets[*column] = route->transforms[*column]->target();
+    }
+    if (!rule.name.empty()) {
+      route->targets[*column].name = rule.name;
+    }
+  }
+  return {};
+}
+
+// A row is found by its key on both sides, and a foreign key holds only while both of its ends are what they were:
+// their columns may have other names and nothing else. A unique key may not lose what makes its values different.
+Status CheckStays(const Route& route, uint32_t column, const std::string& key) {
+  const bool there = std::find(route.columns.begin(), route.columns.end(), column) != route.columns.end();
+  if (there && route.transforms[column] == nullptr) {
+    return {};
+  }
+  const std::string object = route.source.QualifiedName() + "." + route.source.columns[column].name;
+  const std::string what = there ? route.transforms[column]->ToString() : "excluded";
+  return Fail(Error{ErrorClass::kConfig, "CF1515", std::string(kComponent),
+                    fmt::format("{} is a part of {}, and cannot be {}", object, key, what), "", object, what,
+                    "a column of such a key may be renamed only; leave it as it is, or exclude the table"});
+}
+
+Status CheckKeysStay(const Route& route) {
+  const TableSchema& table = route.source;
+  if (route.identity != RowIdentity::kWholeRow) {
+    for (const uint32_t column : route.key) {
+      CROSSFADE_TRY(CheckStays(route, column, "the key by which rows are found"));
+    }
+  }
+  for (const KeyPart& part : table.primary_key) {
+    CROSSFADE_TRY(CheckStays(route, part.column, "the primary key"));
+  }
+  for (const Key& key : table.keys) {
+    for (const KeyPart& part : key.parts) {
+      if (key.unique) {
+        CROSSFADE_TRY(CheckStays(route, part.column, "the unique key " + key.name));
+      }
+    }
+  }
+  return {};
+}
+
+Status CheckForeignKeysStay(const Route& route, const std::map<std::string, Route*>& routes) {
+  for (const ForeignKey& key : route.source.foreign_keys) {
+    for (const uint32_t column : key.columns) {
+      CROSSFADE_TRY(CheckStays(route, column, "the foreign key " + key.name));
+    }
+    const auto parent = routes.find(key.parent_table);
+    if (parent == routes.end()) {
+      continue;
+    }
+    for (const std::string& name : key.parent_columns) {
+      if (const auto column = parent->second->source.FindColumn(name)) {
+        CROSSFADE_TRY(CheckStays(*parent->second, *column, "the foreign key " + key.name));
+      }
+    }
+  }
+  return {};
+}
+
 Result<std::unique_ptr<Route>> MakeRoute(const TableSchema& table, const RouteRules& rules) {
   auto route = std::make_unique<Route>();
   route->source = table;
   route->schema = rules.target_schema;
-  route->table = table.name;
+  const auto renamed = rules.transforms.tables.find(table.name);
+  route->table = renamed == rules.transforms.tables.end() ? table.name : renamed->second;
   route->tenant_column = rules.tenancy.mode == TenancyMode::kColumn;
-  CROSSFADE_TRY(CheckName(table.QualifiedName(), table.name));
+  CROSSFADE_TRY(CheckName(table.QualifiedName(), route->table));
+  CROSSFADE_TRY(TransformColumns(rules.transforms, route.get()));
+  std::set<std::string> names;
   for (uint32_t i = 0; i < table.columns.size(); ++i) {
-    const std::string& name = table.columns[i].name;
+    if (const ColumnRule* rule = rules.transforms.Find(table.name, table.columns[i].name); rule && rule->exclude) {
+      continue;
+    }
+    const std::string& name = route->targets[i].name;
     if (route->tenant_column && name == rules.tenancy.column) {
       auto error = MakeError(ErrorClass::kConfig, "CF1510", kComponent,
                              "{} has a column named like the tenant column {}", table.QualifiedName(), name);
@@ -104,9 +197,13 @@ Result<std::unique_ptr<Route>> MakeRoute(const TableSchema& table, const RouteRu
       return error;
     }
     CROSSFADE_TRY(CheckName(table.QualifiedName(), name));
+    if (!names.insert(name).second) {
+      return TwiceNamed(table.QualifiedName(), name);
+    }
     route->columns.push_back(i);
   }
   ChooseIdentity(route.get());
+  CROSSFADE_TRY(CheckKeysStay(*route));
   return route;
 }
 
@@ -180,7 +277,58 @@ void FollowForeignKeys(const std::map<std::string, Route*>& routes) {
   }
 }
 
+// Rules of tables that are not moved, and tables of one name.
+Status CheckTables(const RouteRules& rules, const std::vector<TableSchema>& tables,
+                   const std::map<std::string, Route*>& routes) {
+  std::set<std::string> wanted;
+  for (const auto& [name, to] : rules.transforms.tables) {
+    wanted.insert(name);
+  }
+  for (const auto& [name, of_columns] : rules.transforms.columns) {
+    wanted.insert(name);
+  }
+  for (const std::string& name : wanted) {
+    if (routes.find(name) == routes.end()) {
+      const bool there =
+          std::any_of(tables.begin(), tables.end(), [&](const TableSchema& t) { return t.name == name; });
+      return Fail(Error{ErrorClass::kConfig, "CF1517", std::string(kComponent),
+                        fmt::format("[transform] names the table {}, which {}", name,
+                                    there ? "is left out" : "the source does not have"),
+                        "", name, there ? "left out by tables.include or tables.exclude" : "no such table",
+                        "correct the name in [transform], or remove it"});
+    }
+  }
+  std::map<std::string, std::string> taken;
+  for (const auto& [name, route] : routes) {
+    if (!taken.emplace(route->table, name).second) {
+      return TwiceNamed(fmt::format("{} and {}", taken[route->table], name), route->table);
+    }
+  }
+  return {};
+}
+
 }  // namespace
+
+std::vector<std::string> Route::ExcludedColumns() const {
+  std::vector<std::string> names;
+  for (uint32_t i = 0; i < source.columns.size(); ++i) {
+    if (std::find(columns.begin(), columns.end(), i) == columns.end()) {
+      names.push_back(source.columns[i].name);
+    }
+  }
+  return names;
+}
+
+Route Route::WithoutTransforms() const {
+  Route route = *this;
+  for (size_t i = 0; i < targets.size(); ++i) {
+    if (transforms[i]) {
+      route.source.columns[i] = targets[i];
+      route.transforms[i] = nullptr;
+    }
+  }
+  return route;
+}
 
 bool RouteRules::Includes(std::string_view table) const {
   return AnyMatches(include, table) && !AnyMatches(exclude, table);
@@ -205,6 +353,10 @@ Result<RouteSet> RouteSet::Make(const std::vector<TableSchema>& tables, const Ro
     error.value().found = fmt::format("{} of {} tables left out", tables.size(), tables.size());
     error.value().fix = "tables.include and tables.exclude must leave at least one table";
     return error;
+  }
+  CROSSFADE_TRY(CheckTables(rules, tables, by_name));
+  for (const auto& route : set.routes_) {
+    CROSSFADE_TRY(CheckForeignKeysStay(*route, by_name));
   }
   std::sort(set.routes_.begin(), set.routes_.end(),
             [](const auto& a, const auto& b) { return a->source.name < b->source.name; });

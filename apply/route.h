@@ -10,6 +10,7 @@
 #include <string_view>
 #include <vector>
 
+#include "apply/transform.h"
 #include "core/error.h"
 #include "core/schema.h"
 
@@ -35,6 +36,10 @@ enum class RowIdentity : uint8_t {
 
 struct Route {
   TableSchema source;
+  // One for each column of the source: what it is on the target, under the name that it has there.
+  std::vector<Column> targets;
+  // The same, for columns whose values become others on their way; null: as they are.
+  std::vector<std::shared_ptr<const Transform>> transforms;
   std::string schema;  // target
   std::string table;   // target
   bool tenant_column = false;
@@ -53,6 +58,15 @@ struct Route {
   bool referenced = false;
   // Place in an order in which parents come before children, as far as foreign keys have one.
   uint32_t rank = 0;
+
+  // What is stored for a source row's value. Bytes may be borrowed from `storage`. Data CF1516.
+  Result<Value> Stored(uint32_t column, const Value& value, std::string* storage) const {
+    return transforms[column] ? transforms[column]->Apply(value, storage) : Result<Value>(value);
+  }
+  // Source columns that the target does not have, by name.
+  std::vector<std::string> ExcludedColumns() const;
+  // The same table for rows that have the target's form already: it transforms nothing.
+  Route WithoutTransforms() const;
 };
 
 struct RouteRules {
@@ -60,6 +74,7 @@ struct RouteRules {
   std::string target_schema = "public";
   std::vector<std::string> include = {"*"};  // table names, * and ? as wildcards
   std::vector<std::string> exclude;
+  TransformRules transforms;
 
   // Whether a table of that name, if there is one, belongs to the migration.
   bool Includes(std::string_view table) const;
@@ -69,7 +84,8 @@ struct RouteRules {
 class RouteSet {
  public:
   // Config CF1510 for a column named like the tenant column, CF1511 for a name that the target would cut, CF1512 when
-  // no table is left.
+  // no table is left, CF1515 for a transform that its column cannot have, CF1517 for one of a table or column that is
+  // not there, CF1518 for two that would have one name.
   static Result<RouteSet> Make(const std::vector<TableSchema>& tables, const RouteRules& rules);
   const Route* Find(std::string_view source_table) const;
   const std::vector<std::unique_ptr<Route>>& routes() const { return routes_; }  // by source name

@@ -32,7 +32,7 @@ LIBRARIES = {
     r"mysql\.h|mysqld_error\.h|errmsg\.h|ma_pvio\.h|mysql/|mariadb": ["db/mysql"],
     r"sql(ext)?\.h|odbc": ["db/odbc"],
     r"librdkafka/": ["apply/kafka"],
-    r"openssl/": ["state", "tools/crossfade"],
+    r"openssl/": ["apply", "state", "tools/crossfade"],
     r"zlib\.h|zstd\.h": ["capture", "state"],
     r"xxhash\.h": ["core", "state", "apply", "snapshot", "capture", "verify"],
     r"CLI/|toml|nlohmann/|httplib\.h|prometheus/": ["tools/crossfade", "apply", "state"],

@@ -34,6 +34,7 @@ struct TableOutcome {
   uint64_t different = 0;
   uint64_t undecided = 0;
   std::string why_undecided;
+  std::vector<std::string> excluded;   // columns that the target does not have, as configured
   std::vector<ShownDifference> shown;  // the first ones
   std::vector<std::string> shown_undecided;
 

@@ -62,13 +62,13 @@ class Repairer {
     }
     if (row.kind != RepairKind::kDelete) {
       apply::SplitFields(row.difference.due, &parts);
-      CROSSFADE_TRY(table.form().ValuesOf(places, parts, &images->after_storage, &values));
+      CROSSFADE_TRY(table.stored_form().ValuesOf(places, parts, &images->after_storage, &values));
       images->after.assign(columns, Value::Null());
       for (const uint32_t place : places) {
         images->after[route.columns[place]] = values[place];
       }
       std::string again;
-      CROSSFADE_TRY(table.form().FieldsOf(images->after, &again));
+      CROSSFADE_TRY(table.stored_form().FieldsOf(images->after, &again));
       if (again != row.difference.due) {
         return MakeError(ErrorClass::kData, "CF1830", kComponent, "a value of the row cannot be given back exactly");
       }
@@ -84,7 +84,7 @@ class Repairer {
     }
     apply::SplitFields(row.difference.key, &parts);
     const std::vector<uint32_t>& key = table.whole_row() ? places : table.key_places();
-    CROSSFADE_TRY(table.form().ValuesOf(key, parts, &images->before_storage, &values));
+    CROSSFADE_TRY(table.stored_form().ValuesOf(key, parts, &images->before_storage, &values));
     for (size_t i = 0; i < key.size(); ++i) {
       images->before[route.columns[key[i]]] = values[i];
     }
@@ -209,7 +209,7 @@ class Repairer {
     const apply::Route& route = row.table->route();
     const Images& images = images_[index];
     apply::Step step;
-    step.route = &route;
+    step.route = &row.table->stored_route();
     step.kind = kind;
     // The rows that a foreign key of the target would change are in the plan themselves, or are right.
     step.without_actions =

@@ -7,12 +7,16 @@ namespace crossfade::verify {
 
 namespace {
 
+const std::string& NameOnTarget(const ComparedTable& table, uint32_t place) {
+  return table.route().targets[table.route().columns[place]].name;
+}
+
 std::string Joined(const ComparedTable& table, std::span<const uint32_t> places,
                    const std::vector<std::string_view>& parts, bool key_parts, std::string_view between) {
   std::string text;
   for (size_t i = 0; i < places.size(); ++i) {
     const std::string_view part = parts[key_parts ? i : places[i]];
-    const std::string name = ColumnName(table, places[i]);
+    const std::string& name = NameOnTarget(table, places[i]);
     const bool null = part.data() == nullptr;
     text += fmt::format("{}{} {}", i == 0 ? "" : between, name,
                         null && between == " AND " ? "IS NULL" : "= " + Shown(table, places[i], part));
@@ -86,7 +90,7 @@ std::string Sentence(const RowRepair& row) {
   apply::SplitFields(row.difference.key, &key);
   apply::SplitFields(row.difference.due, &due);
   apply::SplitFields(row.difference.target, &target);
-  const std::string name = table.route().source.name;
+  const std::string name = table.route().table;
   const std::vector<uint32_t> all = AllPlaces(table);
   const std::string where = Joined(table, table.whole_row() ? all : table.key_places(), key, true, " AND ");
   std::string text;
@@ -95,7 +99,7 @@ std::string Sentence(const RowRepair& row) {
       std::string values;
       std::string columns;
       for (const uint32_t place : all) {
-        columns += (place == 0 ? "" : ", ") + ColumnName(table, place);
+        columns += (place == 0 ? "" : ", ") + NameOnTarget(table, place);
         values += (place == 0 ? "" : ", ") + Shown(table, place, due[place]);
       }
       text = fmt::format("INSERT INTO {} ({}) VALUES ({})", name, columns, values);

@@ -8,6 +8,7 @@ namespace crossfade::verify {
 Result<std::unique_ptr<ComparedTable>> ComparedTable::Make(const apply::Route& route, apply::RowReader* target) {
   std::unique_ptr<ComparedTable> table(new ComparedTable(route));
   CROSSFADE_ASSIGN(table->form_, target->FormOf(route));
+  CROSSFADE_ASSIGN(table->stored_form_, target->FormOf(table->stored_route_));
   table->key_places_ = table->PlacesOf(route.key);
   return table;
 }

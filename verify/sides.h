@@ -33,6 +33,9 @@ class ComparedTable {
 
   const apply::Route& route() const { return route_; }
   const apply::RowForm& form() const { return *form_; }
+  // For rows as fields, which have been transformed already.
+  const apply::Route& stored_route() const { return stored_route_; }
+  const apply::RowForm& stored_form() const { return *stored_form_; }
   // Places of the key's columns among a row's fields.
   const std::vector<uint32_t>& key_places() const { return key_places_; }
   bool whole_row() const { return route_.identity == apply::RowIdentity::kWholeRow; }
@@ -43,10 +46,12 @@ class ComparedTable {
   void KeyOf(apply::Fields row, std::string* key) const;
 
  private:
-  explicit ComparedTable(const apply::Route& route) : route_(route) {}
+  explicit ComparedTable(const apply::Route& route) : route_(route), stored_route_(route.WithoutTransforms()) {}
 
   const apply::Route& route_;
+  const apply::Route stored_route_;
   std::unique_ptr<apply::RowForm> form_;
+  std::unique_ptr<apply::RowForm> stored_form_;
   std::vector<uint32_t> key_places_;
 };
 

@@ -76,7 +76,9 @@ Status Verifier::Begin(const Sides& first) {
       }
     }
     tables_.push_back(std::move(table));
-    outcome_.tables.emplace_back().table = planned.table;
+    TableOutcome& outcome = outcome_.tables.emplace_back();
+    outcome.table = planned.table;
+    outcome.excluded = route->ExcludedColumns();
   }
   CROSSFADE_ASSIGN(const std::optional<Landmark> now, TakeLandmark(first.target.get()));
   landmarks_ = options_.landmarks;

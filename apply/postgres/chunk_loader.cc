@@ -130,6 +130,7 @@ class PgChunkLoader final : public ChunkLoader {
   std::vector<LoadedColumn> columns_;
   std::string copy_sql_;
   std::string buffer_;
+  std::string transformed_;  // the value that a transform made last
   bool in_transaction_ = false;
   bool copying_ = false;
 };
@@ -144,7 +145,7 @@ Status PgChunkLoader::Prepare(const Route& route) {
     names = Connection::Identifier(options_.tenancy.column);
   }
   for (const uint32_t index : route.columns) {
-    const Column& column = route.source.columns[index];
+    const Column& column = route.targets[index];
     CROSSFADE_ASSIGN(PgType type, postgres::MapType(column, options_.types));
     columns_.push_back({index, std::move(type)});
     names += (names.empty() ? "" : ", ") + Connection::Identifier(column.name);
@@ -191,7 +192,7 @@ Status PgChunkLoader::DeleteRange(const ChunkRange& range) {
                        route_->source.name);
     }
     CROSSFADE_ASSIGN(const std::string condition,
-                     RangeCondition(route_->source.columns[route_->source.primary_key[0].column], range));
+                     RangeCondition(route_->targets[route_->source.primary_key[0].column], range));
     sql += condition;
   }
   CROSSFADE_TRY(connection_->Execute(sql));
@@ -237,8 +238,12 @@ Status PgChunkLoader::Add(std::span<const Value> row) {
     buffer_ += tenant_field_;
   }
   for (const LoadedColumn& column : columns_) {
-    Status status = postgres::AppendField(column.type, route_->source.columns[column.source], options_.types,
-                                          row[column.source], &buffer_);
+    const Result<Value> value = route_->Stored(column.source, row[column.source], &transformed_);
+    if (!value) {
+      return Named(value.error());
+    }
+    Status status =
+        postgres::AppendField(column.type, route_->targets[column.source], options_.types, *value, &buffer_);
     if (!status) {
       return Named(std::move(status).error());
     }

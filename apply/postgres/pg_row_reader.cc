@@ -84,7 +84,7 @@ class PgRowForm final : public RowForm {
   static Result<std::unique_ptr<PgRowForm>> Make(const Route& route, const postgres::TypePolicy& policy) {
     auto form = std::unique_ptr<PgRowForm>(new PgRowForm(route, policy));
     for (const uint32_t index : route.columns) {
-      CROSSFADE_ASSIGN(PgType type, postgres::MapType(route.source.columns[index], policy));
+      CROSSFADE_ASSIGN(PgType type, postgres::MapType(route.targets[index], policy));
       form->columns_.push_back({index, std::move(type)});
       form->normalized_ = form->normalized_ || form->columns_.back().Normalized();
     }
@@ -94,13 +94,15 @@ class PgRowForm final : public RowForm {
   Status FieldsOf(std::span<const Value> row, std::string* out) const override {
     out->clear();
     std::string single;
+    std::string transformed;
     for (const FormColumn& column : columns_) {
+      CROSSFADE_ASSIGN(const Value value, route_.Stored(column.source, row[column.source], &transformed));
       if (!column.Normalized()) {
-        CROSSFADE_TRY(postgres::AppendField(column.type, source(column), policy_, row[column.source], out));
+        CROSSFADE_TRY(postgres::AppendField(column.type, target(column), policy_, value, out));
         continue;
       }
       single.clear();
-      CROSSFADE_TRY(postgres::AppendField(column.type, source(column), policy_, row[column.source], &single));
+      CROSSFADE_TRY(postgres::AppendField(column.type, target(column), policy_, value, &single));
       AppendStored(column, single, out);
     }
     return {};
@@ -146,10 +148,10 @@ class PgRowForm final : public RowForm {
       std::string_view bytes = parts[i];
       std::string scaled;
       if (column.IsNumeric() && bytes.size() >= kScaleAt + 2) {
-        scaled = WithScale(bytes, source(column).scale);
+        scaled = WithScale(bytes, target(column).scale);
         bytes = scaled;
       }
-      CROSSFADE_ASSIGN(const Value value, postgres::DecodeField(column.type, source(column), bytes, &(*storage)[i]));
+      CROSSFADE_ASSIGN(const Value value, postgres::DecodeField(column.type, target(column), bytes, &(*storage)[i]));
       values->push_back(value);
     }
     return {};
@@ -160,7 +162,7 @@ class PgRowForm final : public RowForm {
  private:
   PgRowForm(const Route& route, const postgres::TypePolicy& policy) : route_(route), policy_(policy) {}
 
-  const Column& source(const FormColumn& column) const { return route_.source.columns[column.source]; }
+  const Column& target(const FormColumn& column) const { return route_.targets[column.source]; }
 
   static void AppendStored(const FormColumn& column, Fields field, std::string* out) {
     if (ByteReader(field).BigEndianU32() == kNullLength) {
@@ -229,7 +231,7 @@ class PgRowReader final : public RowReader {
     std::string sql = SelectOf(route) + " WHERE " + TenantCondition(route);
     if (!range.whole()) {
       CROSSFADE_ASSIGN(const std::string condition,
-                       RangeCondition(route.source.columns[route.source.primary_key.at(0).column], range));
+                       RangeCondition(route.targets[route.source.primary_key.at(0).column], range));
       sql += condition;
     }
     std::string scratch;
@@ -306,7 +308,7 @@ class PgRowReader final : public RowReader {
       const size_t n = columns.size();
       arrays += fmt::format("{}${}::{}", n > 1 ? ", " : "", n, columns.back()->type.array_sql);
       names += fmt::format("{}k{}", n > 1 ? ", " : "", n);
-      condition += fmt::format(" AND t.{} = k.k{}", Connection::Identifier(route.source.columns[column].name), n);
+      condition += fmt::format(" AND t.{} = k.k{}", Connection::Identifier(route.targets[column].name), n);
     }
     std::vector<std::string> parameters;
     CROSSFADE_TRY(ArraysOf(route, columns, tuples, &parameters));
@@ -330,7 +332,7 @@ class PgRowReader final : public RowReader {
   std::string SelectOf(const Route& route, std::string_view more_columns = "") const {
     std::string names;
     for (const uint32_t column : route.columns) {
-      names += (names.empty() ? "t." : ", t.") + Connection::Identifier(route.source.columns[column].name);
+      names += (names.empty() ? "t." : ", t.") + Connection::Identifier(route.targets[column].name);
     }
     return fmt::format("SELECT {}{} FROM {}.{} t", names, more_columns, Connection::Identifier(route.schema),
                        Connection::Identifier(route.table));
@@ -356,7 +358,7 @@ class PgRowReader final : public RowReader {
       }
       for (size_t i = 0; i < parts.size(); ++i) {
         const bool scaled = columns[i]->IsNumeric() && parts[i].size() >= kScaleAt + 2;
-        elements[i].push_back(scaled ? WithScale(parts[i], route.source.columns[columns[i]->source].scale)
+        elements[i].push_back(scaled ? WithScale(parts[i], route.targets[columns[i]->source].scale)
                                      : std::string(parts[i]));
       }
     }

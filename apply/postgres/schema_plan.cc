@@ -97,8 +97,8 @@ Status Planner::PlanColumns(const Route& route, WantedTable* table) {
     in_key.insert(part.column);
   }
   for (const uint32_t index : route.columns) {
-    const Column& source = route.source.columns[index];
-    const std::string object = route.source.name + "." + source.name;
+    const Column& source = route.targets[index];
+    const std::string object = route.source.name + "." + route.source.columns[index].name;
     WantedColumn column;
     column.name = source.name;
     CROSSFADE_ASSIGN(column.type, postgres::MapType(source, options_.types));
@@ -138,7 +138,7 @@ Status Planner::PlanTable(const Route& route) {
       table.primary_key.push_back(options_.tenancy.column);
     }
     for (const KeyPart& part : key) {
-      table.primary_key.push_back(route.source.columns[part.column].name);
+      table.primary_key.push_back(route.targets[part.column].name);
     }
     CheckKeyLength(route, "PRIMARY", key);
   } else if (!key.empty()) {
@@ -168,6 +168,17 @@ void Planner::PlanKey(const Route& route, const Key& key, WantedTable* table) {
                                   : "use PostGIS and CREATE INDEX ... USING gist on the target");
     return;
   }
+  for (const KeyPart& part : key.parts) {
+    const Column& source = route.source.columns[part.column];
+    const bool there = std::find(route.columns.begin(), route.columns.end(), part.column) != route.columns.end();
+    if (!there || (part.prefix != 0 && route.transforms[part.column])) {
+      Find(false, "CF1548", route.source.name + "." + key.name, there ? "transformed" : "excluded",
+           fmt::format("an index over {}, which [transform] {}: it is not made", source.name,
+                       there ? "changes" : "leaves out"),
+           "make another index on the target, if its queries need one");
+      return;
+    }
+  }
   WantedIndex index;
   index.name = FreeName(route.table + "_" + key.name, route.table + "." + key.name);
   index.unique = key.unique;
@@ -175,7 +186,7 @@ void Planner::PlanKey(const Route& route, const Key& key, WantedTable* table) {
     index.parts.push_back({options_.tenancy.column, "", false});
   }
   for (const KeyPart& part : key.parts) {
-    const Column& column = route.source.columns[part.column];
+    const Column& column = route.targets[part.column];
     WantedIndexPart wanted{column.name, "", part.descending};
     if (part.prefix != 0) {
       const std::string name = postgres::Connection::Identifier(column.name);
@@ -191,7 +202,7 @@ void Planner::PlanKey(const Route& route, const Key& key, WantedTable* table) {
 void Planner::CheckKeyLength(const Route& route, const std::string& name, const std::vector<KeyPart>& parts) {
   uint64_t bytes = 0;
   for (const KeyPart& part : parts) {
-    const Column& column = route.source.columns[part.column];
+    const Column& column = route.targets[part.column];
     const uint64_t length = part.prefix != 0 ? part.prefix : column.length;
     if (IsText(column)) {
       bytes += length * (column.charset == "utf8mb4" ? 4 : column.charset == "utf8mb3" ? 3 : 2);
@@ -268,12 +279,15 @@ void Planner::PlanForeignKey(const Route& route, const ForeignKey& key, WantedTa
     wanted.parent_columns.push_back(options_.tenancy.column);
   }
   for (const uint32_t column : key.columns) {
-    wanted.columns.push_back(route.source.columns[column].name);
+    wanted.columns.push_back(route.targets[column].name);
     if (route.tenant_column && key.on_delete == ReferenceAction::kSetNull) {
-      wanted.set_null_columns.push_back(route.source.columns[column].name);
+      wanted.set_null_columns.push_back(route.targets[column].name);
     }
   }
-  wanted.parent_columns.insert(wanted.parent_columns.end(), key.parent_columns.begin(), key.parent_columns.end());
+  for (const std::string& name : key.parent_columns) {
+    const std::optional<uint32_t> column = parent->source.FindColumn(name);
+    wanted.parent_columns.push_back(column ? parent->targets[*column].name : name);
+  }
   table->foreign_keys.push_back(std::move(wanted));
 }
 

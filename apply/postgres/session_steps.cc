@@ -325,7 +325,7 @@ Status StepWriter::QueuePart(const Step& step, const Part& part) {
 Status StepWriter::QueueArrays(const Step& step, const Part& part) {
   const TableStatements& table = *part.prepared->table;
   const std::vector<RowParameter>& wanted = part.prepared->statement.parameters;
-  const std::vector<Column>& columns = step.route->source.columns;
+  const std::vector<Column>& columns = step.route->targets;
   if (arrays_.size() < wanted.size()) {
     arrays_.resize(wanted.size());
   }
@@ -340,8 +340,12 @@ Status StepWriter::QueueArrays(const Step& step, const Part& part) {
       bytes = 0;
       for (size_t p = 0; p < wanted.size(); ++p) {
         const uint32_t column = wanted[p].column;
-        const Value& value = wanted[p].before ? row.before[column] : row.after[column];
-        if (Status status = arrays_[p].Append(columns[column], options_->types, value); !status) {
+        const Result<Value> value =
+            step.route->Stored(column, wanted[p].before ? row.before[column] : row.after[column], &transformed_);
+        if (!value) {
+          return Refused(step, part, row, value.error());
+        }
+        if (Status status = arrays_[p].Append(columns[column], options_->types, *value); !status) {
           return Refused(step, part, row, std::move(status).error());
         }
         bytes += arrays_[p].bytes();
@@ -362,14 +366,18 @@ Status StepWriter::QueueArrays(const Step& step, const Part& part) {
 Status StepWriter::QueueRow(const Step& step, const Part& part, const RowChange& row) {
   const TableStatements& table = *part.prepared->table;
   const std::vector<RowParameter>& wanted = part.prepared->statement.parameters;
-  const std::vector<Column>& columns = step.route->source.columns;
+  const std::vector<Column>& columns = step.route->targets;
   scratch_.clear();
   std::vector<size_t> starts;
   for (const RowParameter& parameter : wanted) {
     starts.push_back(scratch_.size());
     const uint32_t column = parameter.column;
-    const Value& value = parameter.before ? row.before[column] : row.after[column];
-    if (Status status = postgres::AppendField(table.type(column), columns[column], options_->types, value, &scratch_);
+    const Result<Value> value =
+        step.route->Stored(column, parameter.before ? row.before[column] : row.after[column], &transformed_);
+    if (!value) {
+      return Refused(step, part, row, value.error());
+    }
+    if (Status status = postgres::AppendField(table.type(column), columns[column], options_->types, *value, &scratch_);
         !status) {
       return Refused(step, part, row, std::move(status).error());
     }

@@ -104,6 +104,7 @@ class StepWriter {
   std::vector<postgres::ArrayBuilder> arrays_;
   std::vector<postgres::Parameter> parameters_;
   std::string scratch_;
+  std::string transformed_;  // the value that a transform made last
 };
 
 }  // namespace crossfade::apply

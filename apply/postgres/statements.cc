@@ -98,13 +98,13 @@ Result<TableStatements> TableStatements::Make(const Route& route, const Tenancy&
   }
   table.types_.resize(route.source.columns.size());
   for (const uint32_t column : route.columns) {
-    CROSSFADE_ASSIGN(table.types_[column], postgres::MapType(route.source.columns[column], policy));
+    CROSSFADE_ASSIGN(table.types_[column], postgres::MapType(route.targets[column], policy));
   }
   return table;
 }
 
 std::string TableStatements::Name(uint32_t column) const {
-  return Connection::Identifier(route_->source.columns[column].name);
+  return Connection::Identifier(route_->targets[column].name);
 }
 
 std::string TableStatements::TenantMatches(std::string_view alias) const {
@@ -291,7 +291,7 @@ std::string TableStatements::Truncate(std::span<const ChunkRange> ranges) const 
 
 std::string TableStatements::RangeCondition(const ChunkRange& range) const {
   const uint32_t key = route_->source.primary_key.front().column;
-  const Column& column = route_->source.columns[key];
+  const Column& column = route_->targets[key];
   std::string condition = "true";
   if (range.from) {
     if (const OrdinalBound bound = BoundOf(column, *range.from); !bound.lowest) {

@@ -32,6 +32,8 @@ def _toml(value):
         return str(value)
     if isinstance(value, list):
         return "[" + ", ".join(_toml(item) for item in value) + "]"
+    if isinstance(value, dict):
+        return "{" + ", ".join("%s = %s" % (key, _toml(item)) for key, item in value.items()) + "}"
     return json.dumps(value, ensure_ascii=False)
 
 

@@ -31,6 +31,7 @@ import refusals  # noqa: F401
 import repairing  # noqa: F401
 import reporting  # noqa: F401
 import tenants  # noqa: F401
+import transforming  # noqa: F401
 import verifying  # noqa: F401
 
 

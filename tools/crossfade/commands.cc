@@ -94,7 +94,7 @@ Result<std::vector<apply::Finding>> CollectFindings(const Config& config) {
                         "make it on the target by hand before the switch (triggers: only at the switch)"});
   }
   CROSSFADE_ASSIGN(const std::unique_ptr<apply::Target> target, OpenTarget(config));
-  CROSSFADE_ASSIGN(const apply::RouteSet routes, apply::RouteSet::Make(catalog.tables, RulesOf(config)));
+  CROSSFADE_ASSIGN(const apply::RouteSet routes, RoutesOf(config, catalog.tables));
   CROSSFADE_ASSIGN(std::vector<apply::Finding> plan, target->PlanSchema(routes));
   findings.insert(findings.end(), plan.begin(), plan.end());
   return findings;
@@ -106,7 +106,7 @@ Status AbortMigration(const Config& config) {
   CROSSFADE_TRY(target->TakeOver(owner, false, {}));
   CROSSFADE_ASSIGN(const std::unique_ptr<SourceEngine> source, MakeSourceEngine(config));
   CROSSFADE_ASSIGN(const SourceCatalog catalog, source->ReadCatalog());
-  CROSSFADE_ASSIGN(const apply::RouteSet routes, apply::RouteSet::Make(catalog.tables, RulesOf(config)));
+  CROSSFADE_ASSIGN(const apply::RouteSet routes, RoutesOf(config, catalog.tables));
   CROSSFADE_TRY(target->Abort(routes));
   std::error_code error;
   for (const char* part : {"journal", kDamagedJournal, "status.json", "status.json.next", "pause", "verify.lock",

@@ -15,6 +15,7 @@
 
 #include "state/audit_log.h"
 #include "tools/crossfade/settings.h"
+#include "tools/crossfade/transform_config.h"
 
 namespace crossfade::tools {
 
@@ -164,16 +165,20 @@ Status Assign(const Setting& setting, const toml::node& node, const std::string&
 
 Status ReadTable(const toml::table& table, const std::string& section, const std::string& path,
                  const std::vector<Setting>& settings, const std::vector<std::string>& names,
-                 std::set<std::string>* seen) {
+                 apply::TransformRules* transforms, std::set<std::string>* seen) {
   for (const auto& [key, node] : table) {
     const std::string name(key.str());
     if (section.empty() && node.is_table()) {
       const bool known =
           std::any_of(settings.begin(), settings.end(), [&](const Setting& s) { return s.section == name; });
       if (known) {
-        CROSSFADE_TRY(ReadTable(*node.as_table(), name, path, settings, names, seen));
+        CROSSFADE_TRY(ReadTable(*node.as_table(), name, path, settings, names, transforms, seen));
         continue;
       }
+    }
+    if (section == "transform" && (name == "tables" || name == "columns")) {
+      CROSSFADE_TRY(ReadTransforms(name, node, path, transforms));
+      continue;
     }
     const std::string full = section.empty() ? name : fmt::format("{}.{}", section, name);
     const auto setting = std::find_if(settings.begin(), settings.end(),
@@ -269,7 +274,7 @@ Result<Config> LoadConfig(const std::string& path) {
       names.push_back(setting.FullKey());
     }
     std::set<std::string> seen;
-    CROSSFADE_TRY(ReadTable(root, "", path, settings, names, &seen));
+    CROSSFADE_TRY(ReadTable(root, "", path, settings, names, &config.transform.rules, &seen));
     for (const Setting& setting : settings) {
       if (setting.required && seen.count(setting.FullKey()) == 0) {
         Error error{ErrorClass::kConfig,
@@ -292,15 +297,17 @@ Result<Config> LoadConfig(const std::string& path) {
   return config;
 }
 
-Result<std::string> ReadPassword(const std::string& side, const std::string& env, const std::string& file) {
+namespace {
+
+// The first line of a file, or a variable of the environment; empty if neither is named. `setting`: "source.password".
+Result<std::string> ReadSecret(const std::string& setting, const std::string& env, const std::string& file) {
   if (!env.empty()) {
     const char* value = std::getenv(env.c_str());
     if (value == nullptr) {
-      return Fail(
-          Error{ErrorClass::kConfig, "CF1706", std::string(kComponent),
-                fmt::format("{}.password_env names {}, which is not set in the environment", side, env), "",
-                fmt::format("{}.password_env", side), fmt::format("{} is not set", env),
-                fmt::format("export {}='...', or name another variable, or a file in {}.password_file", env, side)});
+      return Fail(Error{ErrorClass::kConfig, "CF1706", std::string(kComponent),
+                        fmt::format("{}_env names {}, which is not set in the environment", setting, env), "",
+                        fmt::format("{}_env", setting), fmt::format("{} is not set", env),
+                        fmt::format("export {}='...', or name another variable, or a file in {}_file", env, setting)});
     }
     return std::string(value);
   }
@@ -311,15 +318,44 @@ Result<std::string> ReadPassword(const std::string& side, const std::string& env
   std::string line;
   if (!in || !std::getline(in, line)) {
     return Fail(Error{ErrorClass::kConfig, "CF1706", std::string(kComponent),
-                      fmt::format("{}.password_file {} gives no password", side, file), "",
-                      fmt::format("{}.password_file", side), in.is_open() ? "nothing in it" : std::strerror(errno),
-                      fmt::format("write the password as the first line of {}, readable by this account alone", file)});
+                      fmt::format("{}_file {} gives nothing", setting, file), "", fmt::format("{}_file", setting),
+                      in.is_open() ? "nothing in it" : std::strerror(errno),
+                      fmt::format("write it as the first line of {}, readable by this account alone", file)});
   }
   if (!line.empty() && line.back() == '\r') {
     line.pop_back();
   }
   return line;
 }
+
+}  // namespace
+
+Result<std::string> ReadPassword(const std::string& side, const std::string& env, const std::string& file) {
+  return ReadSecret(side + ".password", env, file);
+}
+
+Result<std::string> ReadHashKey(const Config& config) {
+  return ReadSecret("transform.hash_key", config.transform.hash_key_env, config.transform.hash_key_file);
+}
+
+namespace {
+
+constexpr std::string_view kTransformExample =
+    R"(# Names and values on their way to the target, by the names of the source. Only what is listed is changed.
+# A column of a primary, unique or foreign key can be renamed only.
+#
+# [transform.tables]
+# customer = "client"                      # another name for a table
+#
+# [transform.columns.customer]
+# fax = { exclude = true }                 # not moved at all
+# surname = { name = "last_name" }         # another name
+# email = { hash = true }                  # HMAC-SHA-256 with the key, 64 hex digits; varchar(64)
+# phone = { name = "tel", mask = "***" }   # one text, or one whole number, instead of every value
+# zip = { cast = "text" }                  # text, bigint or numeric(p,s); a value that does not fit exactly stops
+)";
+
+}  // namespace
 
 std::string ExampleConfig() {
   Config config;
@@ -338,6 +374,9 @@ std::string ExampleConfig() {
     const std::string value = setting.example.empty() ? DefaultText(setting) : fmt::format("\"{}\"", setting.example);
     const bool active = setting.required || setting.key == "password_env" || setting.FullKey() == "tenant.value";
     out += fmt::format("{}{} = {}\n", active || !shown ? "" : "# ", setting.key, value);
+    if (setting.FullKey() == "transform.hash_key_file") {
+      out += fmt::format("\n{}", kTransformExample);
+    }
   }
   return out;
 }
@@ -362,6 +401,9 @@ std::string ConfigurationPage() {
         setting.choices.empty() ? "" : fmt::format(" One of: `{}`.", fmt::join(setting.choices, "`, `"));
     out += fmt::format("| `{}` | {} | {}{} |\n", setting.key,
                        setting.required ? "required" : "`" + DefaultText(setting) + "`", setting.meaning, choices);
+    if (setting.FullKey() == "transform.hash_key_file") {
+      out += fmt::format("\n```toml\n{}```\n", kTransformExample);
+    }
   }
   return out;
 }

@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "apply/transform.h"
 #include "core/error.h"
 
 namespace crossfade::tools {
@@ -57,6 +58,12 @@ struct Config {
     std::vector<std::string> include = {"*"};
     std::vector<std::string> exclude;
   } tables;
+
+  struct Transforms {
+    std::string hash_key_env;
+    std::string hash_key_file;
+    apply::TransformRules rules;  // without the key
+  } transform;
 
   struct Snapshot {
     std::string mode = "consistent";
@@ -113,6 +120,9 @@ Result<Config> LoadConfig(const std::string& path);
 // The password of a side, from the environment or a file as configured; empty if neither is set.
 // Config error CF1706 when the variable or file is not there.
 Result<std::string> ReadPassword(const std::string& side, const std::string& env, const std::string& file);
+
+// The same for the key of hashed columns (transform.hash_key_env, transform.hash_key_file).
+Result<std::string> ReadHashKey(const Config& config);
 
 // A full, commented TOML file with every setting and its default.
 std::string ExampleConfig();

@@ -135,6 +135,10 @@ Status Pipeline::RunOwned() {
     CROSSFADE_TRY(target_->BindJournal(journal_->id(), ""));
     target_state_.journal_id = journal_->id();
   }
+  CROSSFADE_TRY(CheckTransforms(routes_, target_state_, config_));
+  if (const std::string fact = TransformsFact(routes_); !fact.empty() && !HasFact(fact)) {
+    CROSSFADE_TRY(AddFact(fact));
+  }
   if (HasFact("copied") && goal_.caught_up) {
     CROSSFADE_ASSIGN(goal_.position, source_->Head());
   }
@@ -223,7 +227,7 @@ Status Pipeline::BeginMigration() {
   // A prepared transaction is waited for, below.
   std::erase_if(findings, [](const apply::Finding& finding) { return finding.code == kPreparedFinding; });
   CROSSFADE_ASSIGN(const SourceCatalog catalog, source_->ReadCatalog());
-  CROSSFADE_ASSIGN(const apply::RouteSet routes, apply::RouteSet::Make(catalog.tables, RulesOf(config_)));
+  CROSSFADE_ASSIGN(const apply::RouteSet routes, RoutesOf(config_, catalog.tables));
   CROSSFADE_ASSIGN(const std::vector<apply::Finding> plan, target_->PlanSchema(routes));
   findings.insert(findings.end(), plan.begin(), plan.end());
   CROSSFADE_TRY(RefuseBlockers(findings, "nothing was copied"));
@@ -305,10 +309,8 @@ Status Pipeline::CompareIdentity(const apply::TargetState& state) const {
 
 Status Pipeline::LoadRoutes() {
   CROSSFADE_ASSIGN(schemas_, LoadSchemas(journal_.get()));
-  apply::RouteRules rules = RulesOf(config_);
-  CROSSFADE_ASSIGN(routes_, apply::RouteSet::Make(schemas_, rules));
-  rules.target_schema = target_->StagingSchema();
-  CROSSFADE_ASSIGN(staged_routes_, apply::RouteSet::Make(schemas_, rules));
+  CROSSFADE_ASSIGN(routes_, RoutesOf(config_, schemas_));
+  CROSSFADE_ASSIGN(staged_routes_, RoutesOf(config_, schemas_, target_->StagingSchema()));
   return {};
 }
 

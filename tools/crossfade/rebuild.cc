@@ -202,7 +202,7 @@ Status Pipeline::ClearForRebuild() {
 Status Pipeline::BeginRebuilt() {
   CROSSFADE_TRY(WaitForPrepared());
   CROSSFADE_ASSIGN(const SourceCatalog catalog, source_->ReadCatalog());
-  CROSSFADE_ASSIGN(const apply::RouteSet routes, apply::RouteSet::Make(catalog.tables, RulesOf(config_)));
+  CROSSFADE_ASSIGN(const apply::RouteSet routes, RoutesOf(config_, catalog.tables));
   CROSSFADE_ASSIGN(Position until, source_->Head());
   std::vector<TableSchema> schemas;
   std::set<std::string> copied;

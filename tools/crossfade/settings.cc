@@ -174,6 +174,20 @@ void AddTenantAndTables(Settings* list, Config* c) {
                    .meaning = "Tables to leave out; wins over include."});
 }
 
+void AddTransforms(Settings* list, Config* c) {
+  list->push_back({.section = "transform",
+                   .key = "hash_key_env",
+                   .field = &c->transform.hash_key_env,
+                   .meaning = "Environment variable that holds the key of hashed columns. Keep it: with another key "
+                              "the same values become other ones.",
+                   .example = "ACME_HASH_KEY"});
+  list->push_back({.section = "transform",
+                   .key = "hash_key_file",
+                   .field = &c->transform.hash_key_file,
+                   .meaning = "File whose first line is the key; used if hash_key_env is not set.",
+                   .example = "/etc/crossfade/acme.key"});
+}
+
 void AddSnapshotAndJournal(Settings* list, Config* c) {
   const std::string s = "snapshot";
   list->push_back({.section = s,
@@ -345,6 +359,7 @@ std::vector<Setting> AllSettings(Config* config) {
   AddSource(&list, config);
   AddTarget(&list, config);
   AddTenantAndTables(&list, config);
+  AddTransforms(&list, config);
   AddSnapshotAndJournal(&list, config);
   AddApplyAndTypes(&list, config);
   AddSurface(&list, config);
@@ -356,6 +371,7 @@ std::string SectionMeaning(const std::string& section) {
   if (section == "target") return "The database it moves into.";
   if (section == "tenant") return "What tells this migration's rows from all others on the target.";
   if (section == "tables") return "Which tables.";
+  if (section == "transform") return "Names and values that are changed on their way.";
   if (section == "snapshot") return "The first copy.";
   if (section == "journal") return "The durable log between source and target.";
   if (section == "apply") return "How changes reach the target.";

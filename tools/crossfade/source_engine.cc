@@ -202,7 +202,49 @@ apply::RouteRules RulesOf(const Config& config) {
   rules.target_schema = config.target.schema;
   rules.include = config.tables.include;
   rules.exclude = config.tables.exclude;
+  rules.transforms = config.transform.rules;
   return rules;
+}
+
+Result<apply::RouteSet> RoutesOf(const Config& config, const std::vector<TableSchema>& tables,
+                                 const std::string& schema) {
+  apply::RouteRules rules = RulesOf(config);
+  CROSSFADE_ASSIGN(rules.transforms.hash_key, ReadHashKey(config));
+  if (!schema.empty()) {
+    rules.target_schema = schema;
+  }
+  return apply::RouteSet::Make(tables, rules);
+}
+
+namespace {
+constexpr std::string_view kTransformsFact = "transforms ";
+}  // namespace
+
+std::string TransformsFact(const apply::RouteSet& routes) {
+  const std::string fingerprint = routes.rules().transforms.Fingerprint();
+  return fingerprint.empty() ? "" : std::string(kTransformsFact) + fingerprint;
+}
+
+Status CheckTransforms(const apply::RouteSet& routes, const apply::TargetState& state, const Config& config) {
+  std::string stored;
+  bool begun = false;
+  for (const std::string& fact : state.facts) {
+    begun = begun || fact == "tables";
+    if (fact.starts_with(kTransformsFact)) {
+      stored = fact;
+    }
+  }
+  const std::string wanted = TransformsFact(routes);
+  if (stored == wanted || (stored.empty() && !begun)) {
+    return {};
+  }
+  return Fail(
+      Error{ErrorClass::kConfig, "CF1728", "config",
+            fmt::format("{}: [transform], or the key of hashed columns, is not what the rows on the target were "
+                        "made with",
+                        config.path),
+            "", "[transform]", stored.empty() ? "the migration began without" : "the migration began with others",
+            fmt::format("put back what it was; or 'crossfade abort {}', and begin again", config.path)});
 }
 
 Result<std::unique_ptr<SourceEngine>> MakeSourceEngine(const Config& config) {

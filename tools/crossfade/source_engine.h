@@ -8,6 +8,7 @@
 
 #include "apply/postgres/audit_head.h"
 #include "apply/postgres/migration_record.h"
+#include "apply/route.h"
 #include "apply/row_reader.h"
 #include "apply/target.h"
 #include "capture/mysql/log_retention.h"
@@ -57,6 +58,14 @@ class SourceEngine {
 
 // How the configuration names tables, tenant and target.
 apply::RouteRules RulesOf(const Config& config);
+// Tables as they are routed; `schema` instead of the target's, if it is not empty. Config CF1706 when the key of hashed
+// columns cannot be had, and as RouteSet::Make.
+Result<apply::RouteSet> RoutesOf(const Config& config, const std::vector<TableSchema>& tables,
+                                 const std::string& schema = "");
+// The fact on the target that says by which transforms its rows were made; empty if there are none.
+std::string TransformsFact(const apply::RouteSet& routes);
+// Config CF1728 if the target's rows were made by others.
+Status CheckTransforms(const apply::RouteSet& routes, const apply::TargetState& state, const Config& config);
 
 // Config error CF1706 when the password cannot be had. Does not connect.
 Result<std::unique_ptr<SourceEngine>> MakeSourceEngine(const Config& config);

@@ -34,6 +34,7 @@ std::string IdentityOf(const Config& c, VerifySession* session) {
                   c.source.socket, c.source.database, c.target.host, c.target.port, c.target.database, c.target.schema,
                   c.tenant.mode, c.tenant.column, c.tenant.value, c.verify.chunk_rows);
   text += fmt::format("{}|{}|{}|{}|", c.types.zero_dates, c.types.nul_bytes, c.types.time, c.types.text_keys);
+  text += session->routes().rules().transforms.Fingerprint() + "|";
   for (const auto& route : session->routes().routes()) {
     text += route->source.Encode();
   }

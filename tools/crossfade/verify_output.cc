@@ -1,6 +1,7 @@
 #include "tools/crossfade/verify_output.h"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <iostream>
 #include <nlohmann/json.hpp>
@@ -99,6 +100,7 @@ nlohmann::json JsonOf(const verify::TableOutcome& table) {
           {"different", table.different},
           {"undecided", table.undecided},
           {"why_undecided", table.why_undecided},
+          {"excluded_columns", table.excluded},
           {"undecided_keys", table.shown_undecided},
           {"differences", differences}};
 }
@@ -116,6 +118,7 @@ std::optional<verify::TableOutcome> TableFromJson(const nlohmann::json& json) {
     table.different = json.at("different");
     table.undecided = json.at("undecided");
     table.why_undecided = json.at("why_undecided");
+    table.excluded = json.value("excluded_columns", std::vector<std::string>());
     table.shown_undecided = json.at("undecided_keys");
     for (const nlohmann::json& difference : json.at("differences")) {
       verify::ShownDifference& shown = table.shown.emplace_back();
@@ -163,6 +166,9 @@ void PrintText(const verify::Outcome& outcome) {
   }
   for (const verify::TableOutcome& table : outcome.tables) {
     PrintDifferences(table);
+    if (!table.excluded.empty()) {
+      std::cout << fmt::format("{}: not compared, since excluded: {}\n", table.table, fmt::join(table.excluded, ", "));
+    }
   }
   std::cout << fmt::format("verify: {} tables={} rows={} differences={} undecided={} seconds={:.1f}\n",
                            VerdictOf(outcome), outcome.tables.size(), rows, outcome.differences(), outcome.undecided(),

@@ -116,13 +116,14 @@ Status VerifySession::Load() {
   options.memory_bytes = std::min<uint64_t>(config_.journal.memory_mib, 64) << 20;
   CROSSFADE_ASSIGN(journal_, state::Journal::OpenForReading(options, scratch_.path()));
   CROSSFADE_ASSIGN(const std::vector<TableSchema> schemas, LoadSchemas(journal_.get()));
-  CROSSFADE_ASSIGN(routes_, apply::RouteSet::Make(schemas, RulesOf(config_)));
+  CROSSFADE_ASSIGN(routes_, RoutesOf(config_, schemas));
   CROSSFADE_ASSIGN(source_, MakeSourceEngine(config_));
   CROSSFADE_ASSIGN(order_, source_->Order());
   {
     CROSSFADE_ASSIGN(const std::unique_ptr<apply::RowReader> target, OpenTargetRows(config_));
     CROSSFADE_ASSIGN(const apply::TargetState state, target->ReadState());
     CROSSFADE_TRY(RequireFollowing(state, journal_.get(), *order_, config_));
+    CROSSFADE_TRY(CheckTransforms(routes_, state, config_));
   }
   CROSSFADE_ASSIGN(snapshots_, source_->OpenSnapshots(schemas));
   return {};

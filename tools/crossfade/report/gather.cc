@@ -71,6 +71,19 @@ std::vector<std::pair<std::string, std::string>> ChangingPolicies(const Config& 
                                   "rows of this migration; it is part of every key.",
                                   config.tenant.column, config.tenant.value));
   }
+  for (const auto& [table, columns] : config.transform.rules.columns) {
+    for (const auto& [column, rule] : columns) {
+      const std::string what =
+          rule.exclude ? "Excluded: its values are not on the target, and are not compared."
+          : rule.kind == apply::TransformKind::kHash
+              ? "Hashed (HMAC-SHA-256): compared as hashed; the values cannot be had back."
+          : rule.kind == apply::TransformKind::kMask ? "Masked: every value but NULL is one and the same on the target."
+          : rule.kind == apply::TransformKind::kCast ? "Cast to " + rule.argument + ": compared as cast."
+                                                     : "";
+      const std::string name = rule.name.empty() ? "" : fmt::format(" Named {} on the target.", rule.name);
+      list.emplace_back(fmt::format("transform.columns.{}.{}", table, column), what + name);
+    }
+  }
   const std::string& zero = config.types.zero_dates;
   list.emplace_back("types.zero_dates = " + zero,
                     zero == "null"       ? "A date such as 0000-00-00 is NULL on the target."
@@ -202,8 +215,7 @@ class Gatherer {
     if (!schemas) {
       return;
     }
-    const std::optional<apply::RouteSet> routes =
-        Take("how tables are mapped", apply::RouteSet::Make(*schemas, RulesOf(config_)));
+    const std::optional<apply::RouteSet> routes = Take("how tables are mapped", RoutesOf(config_, *schemas));
     if (!routes) {
       return;
     }
@@ -247,9 +259,15 @@ class Gatherer {
     table.source = route.source.name;
     table.target = route.schema + "." + route.table;
     table.identity = IdentityText(route);
-    for (const uint32_t column : route.columns) {
-      const Column& source = route.source.columns[column];
-      table.columns.push_back({source.name, source.source_type, TargetTypeOf(config_, source), source.nullable});
+    for (uint32_t i = 0; i < route.source.columns.size(); ++i) {
+      const Column& source = route.source.columns[i];
+      const Column& target = route.targets[i];
+      if (std::find(route.columns.begin(), route.columns.end(), i) == route.columns.end()) {
+        table.columns.push_back({source.name, source.source_type, "", "", "excluded", source.nullable});
+        continue;
+      }
+      table.columns.push_back({source.name, source.source_type, TargetTypeOf(config_, target), target.name,
+                               route.transforms[i] ? route.transforms[i]->ToString() : "", source.nullable});
     }
     if (data_.record) {
       for (const apply::CopiedTable& copied : data_.record->copied) {

@@ -18,7 +18,9 @@ namespace crossfade::tools {
 struct ReportColumn {
   std::string name;
   std::string source_type;
-  std::string target_type;  // empty: not known
+  std::string target_type;  // empty: not known, or excluded
+  std::string target_name;  // empty: excluded
+  std::string transform;    // "hashed"; empty: as it is
   bool nullable = true;
 };
 

@@ -118,7 +118,8 @@ std::string VerificationSection(const ReportData& data) {
        {"Applied since",
         data.applied_since_verification ? Counted(*data.applied_since_verification, "transaction") : "not known"}});
   out +=
-      "<p class=\"note\">Every row of every table, all columns, both ways, as stored on both sides. What changed "
+      "<p class=\"note\">Every row of every table, all columns that the target has, both ways, as stored on both "
+      "sides. What changed "
       "between "
       "the two reads was looked at again, at Positions that the journal joins; only what was found twice is called a "
       "difference. Section 2 has the result of each table.</p>";
@@ -197,12 +198,15 @@ std::string WarningsSection(const ReportData& data) {
 
 std::string ColumnsAppendix(const ReportData& data) {
   HtmlTable table(
-      {{"Column", Cell::kName}, {"Type on the source", Cell::kName}, {"Type on the target", Cell::kName}, {"NULL"}});
+      {{"Column", Cell::kName}, {"Type on the source", Cell::kName}, {"On the target", Cell::kName}, {"NULL"}});
   for (const ReportTable& t : data.tables) {
     table.Row({fmt::format("{}", Escaped(t.source)), "", Escaped(t.target), ""}, "group");
     for (const ReportColumn& column : t.columns) {
-      table.Row({Escaped(column.name), Escaped(Shortened(column.source_type, 300)), Escaped(column.target_type),
-                 column.nullable ? "yes" : "no"});
+      const std::string name =
+          column.target_name.empty() || column.target_name == column.name ? "" : Code(column.target_name) + " ";
+      const std::string transform = column.transform.empty() ? "" : fmt::format(" <b>{}</b>", column.transform);
+      table.Row({Escaped(column.name), Escaped(Shortened(column.source_type, 300)),
+                 name + Escaped(column.target_type) + transform, column.nullable ? "yes" : "no"});
     }
   }
   return "<div class=\"appendix\">" + SectionHeading("A", "Columns and types") +

@@ -31,6 +31,8 @@ Json Tables(const ReportData& data) {
       columns.push_back({{"name", column.name},
                          {"source_type", column.source_type},
                          {"target_type", column.target_type},
+                         {"target_name", column.target_name},
+                         {"transform", column.transform},
                          {"nullable", column.nullable}});
     }
     list.push_back({{"source", table.source},

@@ -122,9 +122,26 @@ std::string MovedSection(const ReportData& data) {
                                    : fmt::format("{} (type {})", Code(data.tenant), Escaped(data.tenant_type)));
   facts.emplace_back("Tables", fmt::format("{} moved, {} of the source left out", NumberText(data.tables.size()),
                                            NumberText(data.excluded.size())));
-  facts.emplace_back("Names",
-                     "Tables and columns keep their names; only the schema and the tenant's column are the "
-                     "target's own.");
+  size_t renamed = 0;
+  size_t transformed = 0;
+  size_t columns_out = 0;
+  for (const ReportTable& table : data.tables) {
+    renamed += table.target.ends_with("." + table.source) ? 0 : 1;
+    for (const ReportColumn& column : table.columns) {
+      columns_out += column.target_name.empty() ? 1 : 0;
+      renamed += column.target_name.empty() || column.target_name == column.name ? 0 : 1;
+      transformed += column.target_name.empty() || column.transform.empty() ? 0 : 1;
+    }
+  }
+  facts.emplace_back("Names", renamed == 0
+                                  ? "Tables and columns keep their names; only the schema and the tenant's "
+                                    "column are the target's own."
+                                  : fmt::format("{} tables and columns have other names: sections 2 and A.", renamed));
+  facts.emplace_back("Columns changed or excluded",
+                     transformed + columns_out == 0
+                         ? "none"
+                         : fmt::format("{} transformed, {} excluded: listed in section 9 and in appendix A",
+                                       transformed, columns_out));
   if (!data.excluded.empty()) {
     facts.emplace_back("Left out", Code(Listed(data.excluded, 200)));
   }
