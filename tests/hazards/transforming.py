@@ -4,6 +4,7 @@ import hashlib
 import hmac
 import json
 
+import reporting
 from stage import expect, hazard
 
 KEY = "the key of acme"
@@ -130,6 +131,12 @@ def copy_and_log_transform_alike(scene):
                                                                                       "heap": len(expected(scene)["heap"])}, "rows: %s" % outcome)
         move.stop()
     nothing_secret_on(scene)
+    page, data = reporting.report(move)
+    customer = {column["name"]: (column["target_name"], column["transform"]) for table in data["tables"] if table["source"] == "customer" for column in table["columns"]}
+    expect(customer["fax"] == ("", "excluded") and customer["phone"] == ("tel", "masked") and customer["email"] == ("email", "hashed")
+           and customer["score"] == ("score", "cast to numeric(20,4)") and customer["surname"] == ("last_name", ""), "the report says %s" % customer)
+    expect("transform.columns.customer.fax" in page.words and "8 transformed, 2 excluded" in page.words
+           and "2 columns excluded" in page.words and "customer.fax, heap.c." in page.words, "the page does not say what was transformed")
     index = scene.on_target("SELECT indexdef FROM pg_indexes WHERE tablename = 'client'")
     expect("(tenant_id, no)" in index and "(tenant_id, email)" in index and "fax" not in index, index)
 

@@ -204,8 +204,12 @@ ReportData Large(size_t tables, size_t differences) {
   data.verification.emplace();
   for (size_t i = 0; i < tables; ++i) {
     const std::string name = "<script>" + std::string(40, 'x') + "</script>" + std::to_string(i);
-    data.tables.push_back(
-        {name, "public." + name, "id", {{"id", "int(11)", "integer", false}, {"a<b", "text", "text"}}, 1000, 2});
+    data.tables.push_back({name,
+                           "public." + name,
+                           "id",
+                           {{"id", "int(11)", "integer", "id", "", false}, {"a<b", "text", "text", "a<b", ""}},
+                           1000,
+                           2});
     data.record->objects.push_back({"table", "public", name, name, "", true, true});
     data.record->objects.push_back({"index", "public", name, name + "_idx", "btree (\"a<b\")", true, i != 3});
     data.verification->tables.push_back({name, "equal", 1000, 1000});

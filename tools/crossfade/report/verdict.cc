@@ -116,6 +116,22 @@ void RemarkVerification(const ReportData& data, std::vector<std::string>* remark
   }
 }
 
+void RemarkExcluded(const ReportData& data, std::vector<std::string>* remarks) {
+  std::vector<std::string> names;
+  for (const ReportTable& table : data.tables) {
+    for (const ReportColumn& column : table.columns) {
+      if (column.target_name.empty()) {
+        names.push_back(table.source + "." + column.name);
+      }
+    }
+  }
+  if (!names.empty()) {
+    constexpr size_t kMostNames = 20;
+    remarks->push_back(fmt::format("{} excluded, which the target does not hold and nothing compared: {}.",
+                                   Counted(names.size(), "column"), Listed(names, kMostNames)));
+  }
+}
+
 void RemarkRun(const ReportData& data, std::vector<std::string>* remarks) {
   if (data.record && data.record->divergence_count > 0) {
     remarks->push_back(fmt::format(
@@ -157,6 +173,7 @@ ReportVerdict JudgeReport(const ReportData& data) {
   ReportVerdict judged;
   judged.verdict = Headline(data);
   RemarkVerification(data, &judged.remarks);
+  RemarkExcluded(data, &judged.remarks);
   RemarkRun(data, &judged.remarks);
   for (const std::string& unread : data.unread) {
     judged.remarks.push_back("Not read: " + unread);
