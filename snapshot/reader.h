@@ -46,6 +46,12 @@ class Reader {
   virtual Status ReadKeys(const TableSchema& table, std::span<const uint32_t> columns,
                           std::span<const std::vector<Value>> keys, const RowSink& sink) = 0;
 
+  // Up to `max_rows` rows behind `after`, in the order in which the source sorts `key`, the columns of its primary key
+  // or of a unique one. `after`: one Value for each of them; empty: from the beginning. None of them is a prefix, NULL,
+  // ENUM or SET. In the newest state, which is not kept: ends the snapshot. Streams like Read, and fails like it.
+  virtual Status ReadPage(const TableSchema& table, std::span<const uint32_t> key, std::span<const Value> after,
+                          uint64_t max_rows, const RowSink& sink) = 0;
+
   // From any thread: what runs, or is called later, fails soon (Reconnect). For good.
   virtual void Interrupt() = 0;
 };

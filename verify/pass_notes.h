@@ -3,12 +3,14 @@
 
 #include <compare>
 #include <cstdint>
+#include <map>
 #include <set>
 #include <vector>
 
 #include "core/error.h"
 #include "core/position.h"
 #include "verify/outcome.h"
+#include "verify/page_compare.h"
 
 namespace crossfade::verify {
 
@@ -25,7 +27,8 @@ struct PassSoFar {
   int64_t began_us = 0;
   uint32_t resumed = 0;  // times that a process went on with it
   std::set<PieceId> done;
-  std::vector<TableOutcome> tables;  // what was found in them; in the plan's order
+  std::map<PieceId, PagePlace> pages;  // up to where pieces are done that are compared page by page
+  std::vector<TableOutcome> tables;    // what was found in them; in the plan's order
 };
 
 class PassNotes {
@@ -34,6 +37,8 @@ class PassNotes {
   // Calls come one at a time. After a kill what was noted is there again; after a loss of power all but the last
   // seconds.
   virtual Status Begin(const Position& from, int64_t began_us) = 0;
+  // A part of a piece, up to a place.
+  virtual Status PageDone(const PieceId& piece, const PagePlace& place, const TableOutcome& part) = 0;
   virtual Status PieceDone(const PieceId& piece, const TableOutcome& part) = 0;
 };
 

@@ -68,14 +68,13 @@ Status Verifier::Begin(const Sides& first) {
   const std::lock_guard lock(mutex_);
   for (const snapshot::PlannedTable& planned : plan_->tables) {
     const apply::Route* route = routes_->Find(planned.table);
-    CROSSFADE_ASSIGN(std::unique_ptr<ComparedTable> table, ComparedTable::Make(*route, first.target.get()));
+    CROSSFADE_ASSIGN(tables_.emplace_back(), ComparedTable::Make(*route, first.target.get()));
     for (size_t chunk = 0; chunk < planned.chunks.size(); ++chunk) {
-      const PieceId id{static_cast<uint32_t>(tables_.size()), static_cast<uint32_t>(chunk)};
+      const PieceId id{static_cast<uint32_t>(tables_.size() - 1), static_cast<uint32_t>(chunk)};
       if (!so_far_ || !so_far_->done.contains(id)) {
-        pieces_.push_back({id, planned.chunks[chunk]});
+        pieces_.push_back(MakePiece(id));
       }
     }
-    tables_.push_back(std::move(table));
     TableOutcome& outcome = outcome_.tables.emplace_back();
     outcome.table = planned.table;
     outcome.excluded = route->ExcludedColumns();
@@ -98,6 +97,23 @@ Status Verifier::Begin(const Sides& first) {
   outcome_.began_us = WallMicros();
   CROSSFADE_ASSIGN(outcome_.from, Applied(first));
   return notes_ != nullptr ? notes_->Begin(outcome_.from, outcome_.began_us) : Status{};
+}
+
+Verifier::Piece Verifier::MakePiece(const PieceId& id) {
+  const snapshot::PlannedTable& planned = plan_->tables[id.table];
+  const ComparedTable& table = *tables_[id.table];
+  Piece piece{id, planned.chunks[id.chunk], nullptr};
+  if (planned.chunks.size() == 1 && planned.rows > options_.paged_from_rows && CanPage(table.route())) {
+    PageLimits limits = options_.page;
+    limits.expected_rows = planned.rows;
+    limits.expected_bytes = planned.bytes;
+    PagePlace from;
+    if (so_far_ && so_far_->pages.contains(id)) {
+      from = so_far_->pages[id];
+    }
+    piece.pages = std::make_unique<PagedComparison>(&table, limits, std::move(from));
+  }
+  return piece;
 }
 
 Status Verifier::CompareAll(const std::stop_token& stop) {
@@ -155,7 +171,7 @@ std::optional<Verifier::Piece> Verifier::Next() {
   if (failed_ || next_ == pieces_.size()) {
     return std::nullopt;
   }
-  return pieces_[next_++];
+  return std::move(pieces_[next_++]);
 }
 
 void Verifier::Stick(const Error& error) {
@@ -198,7 +214,7 @@ Status Verifier::CompareWithRetry(const Piece& piece, Sides* sides, const std::s
       }
     }
     if (done) {
-      done = Compare(piece, *sides, stop);
+      done = piece.pages ? ComparePages(piece, *sides, stop) : Compare(piece, *sides, stop);
     }
     if (done) {
       return done;
@@ -228,11 +244,33 @@ Status Verifier::Compare(const Piece& piece, const Sides& sides, const std::stop
     limits.max_candidates = std::max(limits.max_candidates, kCandidatesOfWholeTable);
   }
   CROSSFADE_ASSIGN(RangeResult range, CompareRange(table, piece.range, sides, pressure_, limits, stop, &rows_read_));
+  return Decide(piece, std::move(range), true, std::nullopt, sides, stop);
+}
+
+Status Verifier::ComparePages(const Piece& piece, const Sides& sides, const std::stop_token& stop) {
+  for (;;) {
+    if (options_.between != nullptr && !options_.between->Admit(0, stop)) {
+      return MakeError(ErrorClass::kTransient, "CF1801", "verify", "stopped");
+    }
+    CROSSFADE_ASSIGN(ComparedPage page, piece.pages->Next(sides, pressure_, stop, &rows_read_));
+    if (page.last || page.place) {
+      CROSSFADE_TRY(Decide(piece, std::move(page.found), page.last, page.place, sides, stop));
+    }
+    if (page.last) {
+      return {};
+    }
+    piece.pages->Take();
+  }
+}
+
+Status Verifier::Decide(const Piece& piece, RangeResult range, bool last, const std::optional<PagePlace>& place,
+                        const Sides& sides, const std::stop_token& stop) {
+  const ComparedTable& table = *tables_[piece.id.table];
   if (options_.decided && range.more > 0) {
     options_.decided(table, {}, range.more);
   }
   TableOutcome part;
-  part.chunks = 1;
+  part.chunks = last ? 1 : 0;
   part.source_rows = range.source_rows;
   part.target_rows = range.target_rows;
   part.rechecked = range.candidates.size();
@@ -243,10 +281,16 @@ Status Verifier::Compare(const Piece& piece, const Sides& sides, const std::stop
     part.why_undecided = std::move(range.why_more);
   }
   const std::lock_guard lock(mutex_);
-  if (notes_ != nullptr) {
-    CROSSFADE_TRY(notes_->PieceDone(piece.id, part));
+  TableOutcome& outcome = outcome_.tables[piece.id.table];
+  if (piece.pages) {  // the notes of many pages would become large
+    part.shown.resize(std::min(part.shown.size(), options_.max_shown - outcome.shown.size()));
+    part.shown_undecided.resize(
+        std::min(part.shown_undecided.size(), options_.max_shown - outcome.shown_undecided.size()));
   }
-  outcome_.tables[piece.id.table].Add(std::move(part), options_.max_shown);
+  if (notes_ != nullptr) {
+    CROSSFADE_TRY(last ? notes_->PieceDone(piece.id, part) : notes_->PageDone(piece.id, *place, part));
+  }
+  outcome.Add(std::move(part), options_.max_shown);
   for (const Difference& difference : told) {
     CROSSFADE_TRY(options_.on_difference(table, difference));
   }

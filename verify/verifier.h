@@ -18,6 +18,7 @@
 #include "snapshot/plan.h"
 #include "state/journal.h"
 #include "verify/outcome.h"
+#include "verify/page_compare.h"
 #include "verify/pass_notes.h"
 #include "verify/range_compare.h"
 #include "verify/recheck.h"
@@ -34,6 +35,9 @@ struct VerifyOptions {
   // Asked before each chunk too: what waits there holds no snapshot. None: not asked.
   snapshot::CopyLimits* between = nullptr;
   RangeLimits range;
+  // Tables that cannot be cut are compared page by page if they have more rows than this, by the server's estimate.
+  uint64_t paged_from_rows = 100'000;
+  PageLimits page;
   RecheckOptions recheck;
   std::vector<Landmark> landmarks;  // older than the pass, oldest first; another is taken when it begins
   // Told of each difference, by one thread at a time. The table lives as long as the Verifier.
@@ -80,13 +84,20 @@ class Verifier {
   struct Piece {
     PieceId id;
     ChunkRange range;
+    std::unique_ptr<PagedComparison> pages;  // none: in one read
   };
+  Piece MakePiece(const PieceId& id);
   Status Begin(const Sides& first);
   Status CompareAll(const std::stop_token& stop);
   std::optional<Piece> Next();
   void Work(const std::stop_token& stop);
   Status CompareWithRetry(const Piece& piece, Sides* sides, const std::stop_token& stop);
   Status Compare(const Piece& piece, const Sides& sides, const std::stop_token& stop);
+  // All that is left of its pages.
+  Status ComparePages(const Piece& piece, const Sides& sides, const std::stop_token& stop);
+  // Decides what a read has found, and notes it. `last`: the piece is done; else it is up to `place`.
+  Status Decide(const Piece& piece, RangeResult range, bool last, const std::optional<PagePlace>& place,
+                const Sides& sides, const std::stop_token& stop);
   // `told`: to be filled, if somebody wants to be told.
   Status RecheckAll(const ComparedTable& table, std::vector<Candidate> candidates, const Sides& sides,
                     const std::stop_token& stop, TableOutcome* part, std::vector<Difference>* told);
@@ -113,7 +124,7 @@ class Verifier {
   std::optional<PassSoFar> so_far_;
 
   mutable std::mutex mutex_;
-  std::vector<Piece> pieces_;    // mutex_
+  std::vector<Piece> pieces_;    // mutex_; those that are left
   size_t next_ = 0;              // mutex_
   Outcome outcome_;              // mutex_
   std::optional<Error> failed_;  // mutex_

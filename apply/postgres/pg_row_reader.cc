@@ -110,11 +110,11 @@ class PgRowForm final : public RowForm {
 
   // Fields as the server sent them.
   Fields Normalize(Fields fields, std::string* scratch) const {
-    if (!normalized_) {
-      return fields;
-    }
+    return normalized_ ? NormalizeAll(columns_, fields, scratch) : fields;
+  }
+  static Fields NormalizeAll(const std::vector<FormColumn>& columns, Fields fields, std::string* scratch) {
     scratch->clear();
-    for (const FormColumn& column : columns_) {
+    for (const FormColumn& column : columns) {
       const uint32_t length = ByteReader(fields).BigEndianU32();
       const size_t size = sizeof length + (length == kNullLength ? 0 : length);
       const Fields field = fields.substr(0, size);
@@ -277,6 +277,31 @@ class PgRowReader final : public RowReader {
     return number ? std::optional(static_cast<uint32_t>(std::stoul(*number))) : std::nullopt;
   }
 
+  Status ReadKeyPage(const Route& route, std::string_view after, uint64_t max_rows, const FieldsSink& sink) override {
+    CROSSFADE_ASSIGN(const std::vector<FormColumn> columns, KeyColumns(route));
+    std::string names;
+    std::string values;
+    for (size_t i = 0; i < columns.size(); ++i) {
+      const std::string separator = i == 0 ? "" : ", ";
+      names += separator + "t." + Connection::Identifier(route.targets[columns[i].source].name);
+      values += fmt::format("{}${}", separator, i + 1);
+    }
+    std::vector<std::string> elements;
+    std::vector<postgres::Parameter> bound;
+    if (!after.empty()) {
+      CROSSFADE_TRY(ElementsOf(route, columns, after, &elements));
+      for (size_t i = 0; i < columns.size(); ++i) {
+        bound.push_back({columns[i].type.oid, elements[i]});
+      }
+    }
+    const std::string sql = fmt::format("SELECT {0} FROM {1} WHERE {2}{3} ORDER BY {0} LIMIT {4}", names,
+                                        TableOf(route), TenantCondition(route),
+                                        after.empty() ? "" : fmt::format(" AND ({}) > ({})", names, values), max_rows);
+    std::string scratch;
+    return connection_->QueryBinary(
+        sql, bound, [&](Fields fields) { return sink(PgRowForm::NormalizeAll(columns, fields, &scratch)); });
+  }
+
   Status LockKeys(const Route& route, std::span<const std::string> keys, const FieldsSink& sink) {
     CROSSFADE_ASSIGN(const PgRowForm* form, KnownForm(route));
     std::string scratch;
@@ -295,18 +320,18 @@ class PgRowReader final : public RowReader {
   Status ReadRows(const Route& route, std::span<const uint32_t> by, std::span<const std::string> tuples,
                   const Reading& reading, const FieldsSink& sink) {
     CROSSFADE_ASSIGN(const PgRowForm* form, KnownForm(route));
-    std::vector<const FormColumn*> columns;
+    std::vector<FormColumn> columns;
     std::string arrays;
     std::string names;
     std::string condition = TenantCondition(route);
     for (const uint32_t column : by) {
       for (const FormColumn& known : form->columns()) {
         if (known.source == column) {
-          columns.push_back(&known);
+          columns.push_back(known);
         }
       }
       const size_t n = columns.size();
-      arrays += fmt::format("{}${}::{}", n > 1 ? ", " : "", n, columns.back()->type.array_sql);
+      arrays += fmt::format("{}${}::{}", n > 1 ? ", " : "", n, columns.back().type.array_sql);
       names += fmt::format("{}k{}", n > 1 ? ", " : "", n);
       condition += fmt::format(" AND t.{} = k.k{}", Connection::Identifier(route.targets[column].name), n);
     }
@@ -314,7 +339,7 @@ class PgRowReader final : public RowReader {
     CROSSFADE_TRY(ArraysOf(route, columns, tuples, &parameters));
     std::vector<postgres::Parameter> bound;
     for (size_t i = 0; i < columns.size(); ++i) {
-      bound.push_back({columns[i]->type.array_oid, parameters[i]});
+      bound.push_back({columns[i].type.array_oid, parameters[i]});
     }
     const std::string sql = fmt::format("{} JOIN unnest({}) AS k({}) ON {}{}", SelectOf(route, reading.more_columns),
                                         arrays, names, condition, reading.lock);
@@ -334,8 +359,21 @@ class PgRowReader final : public RowReader {
     for (const uint32_t column : route.columns) {
       names += (names.empty() ? "t." : ", t.") + Connection::Identifier(route.targets[column].name);
     }
-    return fmt::format("SELECT {}{} FROM {}.{} t", names, more_columns, Connection::Identifier(route.schema),
-                       Connection::Identifier(route.table));
+    return fmt::format("SELECT {}{} FROM {}", names, more_columns, TableOf(route));
+  }
+
+  static std::string TableOf(const Route& route) {
+    return fmt::format("{}.{} t", Connection::Identifier(route.schema), Connection::Identifier(route.table));
+  }
+
+  Result<std::vector<FormColumn>> KeyColumns(const Route& route) {
+    CROSSFADE_ASSIGN(const PgRowForm* form, KnownForm(route));
+    std::vector<FormColumn> columns;
+    for (const uint32_t column : route.key) {
+      std::copy_if(form->columns().begin(), form->columns().end(), std::back_inserter(columns),
+                   [&](const FormColumn& known) { return known.source == column; });
+    }
+    return columns;
   }
 
   std::string TenantCondition(const Route& route) const {
@@ -346,24 +384,36 @@ class PgRowReader final : public RowReader {
                        connection_->Literal(options_.tenancy.value), TenantPgType(options_.tenancy).sql);
   }
 
-  static Status ArraysOf(const Route& route, const std::vector<const FormColumn*>& columns,
-                         std::span<const std::string> keys, std::vector<std::string>* parameters) {
+  static Status ArraysOf(const Route& route, const std::vector<FormColumn>& columns, std::span<const std::string> keys,
+                         std::vector<std::string>* parameters) {
     std::vector<std::vector<std::string>> elements(columns.size());
-    std::vector<std::string_view> parts;
+    std::vector<std::string> key_elements;
     for (const std::string& key : keys) {
-      SplitFields(key, &parts);
-      if (parts.size() != columns.size()) {
-        return MakeError(ErrorClass::kCorrupt, "CF1568", kComponent, "a key of {} parts, {} expected", parts.size(),
-                         columns.size());
-      }
-      for (size_t i = 0; i < parts.size(); ++i) {
-        const bool scaled = columns[i]->IsNumeric() && parts[i].size() >= kScaleAt + 2;
-        elements[i].push_back(scaled ? WithScale(parts[i], route.targets[columns[i]->source].scale)
-                                     : std::string(parts[i]));
+      CROSSFADE_TRY(ElementsOf(route, columns, key, &key_elements));
+      for (size_t i = 0; i < columns.size(); ++i) {
+        elements[i].push_back(std::move(key_elements[i]));
       }
     }
     for (size_t i = 0; i < columns.size(); ++i) {
-      parameters->push_back(ArrayOf(columns[i]->type, elements[i]));
+      parameters->push_back(ArrayOf(columns[i].type, elements[i]));
+    }
+    return {};
+  }
+
+  // A key's parts as the server takes them.
+  static Status ElementsOf(const Route& route, const std::vector<FormColumn>& columns, std::string_view key,
+                           std::vector<std::string>* elements) {
+    std::vector<std::string_view> parts;
+    SplitFields(key, &parts);
+    if (parts.size() != columns.size()) {
+      return MakeError(ErrorClass::kCorrupt, "CF1568", kComponent, "a key of {} parts, {} expected", parts.size(),
+                       columns.size());
+    }
+    elements->clear();
+    for (size_t i = 0; i < parts.size(); ++i) {
+      const bool scaled = columns[i].IsNumeric() && parts[i].size() >= kScaleAt + 2;
+      elements->push_back(scaled ? WithScale(parts[i], route.targets[columns[i].source].scale)
+                                 : std::string(parts[i]));
     }
     return {};
   }

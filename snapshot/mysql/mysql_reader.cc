@@ -332,6 +332,15 @@ Status MySqlReader::ReadKeys(const TableSchema& table, std::span<const uint32_t>
   return Select(table, SelectKeys(table, columns, keys, literal), sink);
 }
 
+Status MySqlReader::ReadPage(const TableSchema& table, std::span<const uint32_t> key, std::span<const Value> after,
+                             uint64_t max_rows, const RowSink& sink) {
+  const auto literal = [this](std::string_view text) { return connection_->Literal(text); };
+  CROSSFADE_TRY(connection_->Execute("ROLLBACK"));
+  CROSSFADE_TRY(StartSnapshot());
+  CROSSFADE_TRY(Select(table, SelectPage(table, key, after, max_rows, literal), sink));
+  return connection_->Execute("ROLLBACK");
+}
+
 Status MySqlReader::Select(const TableSchema& table, const std::string& sql, const RowSink& sink) {
   Status status = CheckShape(table);
   if (status) {

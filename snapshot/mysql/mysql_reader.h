@@ -24,6 +24,8 @@ class MySqlReader : public Reader {
   Status Read(const TableSchema& table, const ChunkRange& range, const RowSink& sink) override;
   Status ReadKeys(const TableSchema& table, std::span<const uint32_t> columns, std::span<const std::vector<Value>> keys,
                   const RowSink& sink) override;
+  Status ReadPage(const TableSchema& table, std::span<const uint32_t> key, std::span<const Value> after,
+                  uint64_t max_rows, const RowSink& sink) override;
   void Interrupt() override;
 
   // Opens a snapshot whose position somebody else knows. One round trip.

@@ -3,6 +3,8 @@
 #include <arpa/inet.h>
 #include <fmt/format.h>
 
+#include <algorithm>
+
 #include "core/value.h"
 #include "db/mysql/connection.h"
 
@@ -123,6 +125,28 @@ std::string ValueLiteral(const Value& value, const QuoteText& quote) {
   }
 }
 
+// An index, by name and columns.
+struct Index {
+  std::string name;
+  std::vector<KeyPart> parts;
+};
+
+Index IndexOn(const TableSchema& table, std::span<const uint32_t> columns) {
+  const auto covers = [&](const std::vector<KeyPart>& parts) {
+    return std::equal(parts.begin(), parts.end(), columns.begin(), columns.end(),
+                      [](const KeyPart& part, uint32_t column) { return part.column == column && part.prefix == 0; });
+  };
+  if (covers(table.primary_key)) {
+    return {"PRIMARY", table.primary_key};
+  }
+  for (const Key& key : table.keys) {
+    if (key.unique && covers(key.parts)) {
+      return {key.name, key.parts};
+    }
+  }
+  return {};
+}
+
 }  // namespace
 
 std::string QuotedName(const TableSchema& table) {
@@ -166,6 +190,28 @@ std::string SelectKeys(const TableSchema& table, std::span<const uint32_t> colum
     condition += fmt::format("{}({})", condition.empty() ? "" : " OR ", parts);
   }
   return SelectAll(table) + " WHERE " + condition;
+}
+
+std::string SelectPage(const TableSchema& table, std::span<const uint32_t> key, std::span<const Value> after,
+                       uint64_t max_rows, const QuoteText& quote) {
+  const Index index = IndexOn(table, key);
+  std::string order;
+  std::string condition;
+  std::string equal;  // in the columns before
+  for (size_t i = 0; i < index.parts.size(); ++i) {
+    const std::string name = Connection::Identifier(table.columns[index.parts[i].column].name);
+    const bool descending = index.parts[i].descending;
+    order += fmt::format("{}{}{}", i == 0 ? "" : ",", name, descending ? " DESC" : "");
+    if (i < after.size()) {
+      // No server walks the index for (a, b) > (1, 2).
+      const std::string value = ValueLiteral(after[i], quote);
+      condition += fmt::format("{}({}{} {} {})", i == 0 ? "" : " OR ", equal, name, descending ? "<" : ">", value);
+      equal += fmt::format("{} = {} AND ", name, value);
+    }
+  }
+  return SelectAll(table) + fmt::format(" FORCE INDEX ({}){}{} ORDER BY {} LIMIT {}",
+                                        Connection::Identifier(index.name), condition.empty() ? "" : " WHERE ",
+                                        condition, order, max_rows);
 }
 
 std::string SelectKeyEnd(const TableSchema& table, KeyEnd end) {

@@ -23,6 +23,10 @@ using QuoteText = std::function<std::string(std::string_view)>;
 std::string SelectKeys(const TableSchema& table, std::span<const uint32_t> columns,
                        std::span<const std::vector<Value>> keys, const QuoteText& quote);
 
+// All columns of the first `max_rows` rows behind `after`, in the order of the index on `key`; see Reader::ReadPage.
+std::string SelectPage(const TableSchema& table, std::span<const uint32_t> key, std::span<const Value> after,
+                       uint64_t max_rows, const QuoteText& quote);
+
 // The first primary key column of the row with the smallest (or largest) key; no row for an empty table.
 enum class KeyEnd : uint8_t { kSmallest, kLargest };
 std::string SelectKeyEnd(const TableSchema& table, KeyEnd end);

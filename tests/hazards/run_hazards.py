@@ -26,6 +26,7 @@ import journaling  # noqa: F401
 import losing  # noqa: F401
 import moving  # noqa: F401
 import network  # noqa: F401
+import paging  # noqa: F401
 import passing  # noqa: F401
 import refusals  # noqa: F401
 import repairing  # noqa: F401

@@ -231,6 +231,7 @@ Status ContinuousVerify::MakePass(const verify::Pass& pass, const std::stop_toke
   verify::VerifyOptions options;
   options.readers = 1;
   options.max_shown = config_.verify.max_shown;
+  options.paged_from_rows = config_.verify.chunk_rows;
   snapshot::CopyLimits between;
   options.between = &between;
   options.decided = [&](const verify::ComparedTable& table, const verify::Decision& decision, uint64_t more) {

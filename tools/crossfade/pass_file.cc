@@ -18,7 +18,9 @@ namespace crossfade::tools {
 
 namespace {
 
-constexpr int kVersion = 1;
+constexpr int kVersion = 2;
+constexpr const char* kSourceSide = "source";
+constexpr const char* kTargetSide = "target";
 constexpr uint64_t kMaxShown = 1000;  // of a table; with more the file would be read into much memory
 constexpr std::chrono::seconds kSyncEvery{1};
 
@@ -81,9 +83,17 @@ bool AddLine(const nlohmann::json& json, InterruptedPass* pass) {
   if (!part) {
     return false;
   }
-  if (pass->so_far.done.insert(piece).second) {
-    pass->so_far.tables[piece.table].Add(std::move(*part), kMaxShown);
+  if (pass->so_far.done.contains(piece)) {
+    return true;
   }
+  pass->so_far.tables[piece.table].Add(std::move(*part), kMaxShown);
+  if (!json.contains("side")) {
+    pass->so_far.done.insert(piece);
+    return true;
+  }
+  const bool of_target = json.value("side", "") == kTargetSide;
+  pass->so_far.pages[piece] = {of_target ? verify::PagePlace::Side::kTarget : verify::PagePlace::Side::kSource,
+                               FromHex(json.value("after", ""))};
   return true;
 }
 
@@ -155,6 +165,17 @@ Status PassFile::Begin(const Position& from, int64_t began_us) {
       {"from", Hex(from.Encode())},
       {"plan",
        plan_}}.dump());
+}
+
+Status PassFile::PageDone(const verify::PieceId& piece, const verify::PagePlace& place,
+                          const verify::TableOutcome& part) {
+  const bool of_target = place.side == verify::PagePlace::Side::kTarget;
+  return Append(nlohmann::json{{"table", piece.table},
+                               {"chunk", piece.chunk},
+                               {"side", of_target ? kTargetSide : kSourceSide},
+                               {"after", Hex(place.after)},
+                               {"found", JsonOf(part)}}
+                    .dump(-1, ' ', false, nlohmann::json::error_handler_t::replace));
 }
 
 Status PassFile::PieceDone(const verify::PieceId& piece, const verify::TableOutcome& part) {

@@ -36,6 +36,8 @@ class PassFile final : public verify::PassNotes {
   PassFile(const PassFile&) = delete;
   ~PassFile() override;
   Status Begin(const Position& from, int64_t began_us) override;
+  Status PageDone(const verify::PieceId& piece, const verify::PagePlace& place,
+                  const verify::TableOutcome& part) override;
   Status PieceDone(const verify::PieceId& piece, const verify::TableOutcome& part) override;
 
  private:

@@ -45,6 +45,7 @@ class PlanningPass {
     verify::VerifyOptions options;
     options.readers = static_cast<uint32_t>(config.verify.readers);
     options.max_shown = config.verify.max_shown;
+    options.paged_from_rows = config.verify.chunk_rows;
     options.on_difference = [this](const verify::ComparedTable& table, const verify::Difference& difference) {
       plan_.Add(table, difference);
       return Status();

@@ -89,6 +89,7 @@ Result<Compared> Compare(const Config& config, const VerifyCommandOptions& comma
   options.readers = static_cast<uint32_t>(config.verify.readers);
   options.between = &between;
   options.max_shown = config.verify.max_shown;
+  options.paged_from_rows = config.verify.chunk_rows;
   verify::Verifier verifier(
       &plan, &session->routes(), session->journal(), &session->order(), &within, [&] { return session->OpenSides(); },
       options);

@@ -115,6 +115,60 @@ TEST_F(RowReaderTest, AKeyWithDigitsBehindThePointFindsItsRow) {
   }
 }
 
+// The keys of a table in pages of `max_rows`.
+std::vector<std::string> KeysByPages(RowReader* reader, const Route& route, uint64_t max_rows) {
+  std::vector<std::string> keys;
+  for (uint64_t rows = max_rows; rows == max_rows && keys.size() < 1000;) {
+    rows = 0;
+    const std::string after = keys.empty() ? "" : keys.back();
+    Check(reader->ReadKeyPage(route, after, max_rows, [&](Fields key) -> Status {
+      ++rows;
+      keys.emplace_back(key);
+      return {};
+    }));
+  }
+  return keys;
+}
+
+TEST_F(RowReaderTest, KeysComeInPagesAndEachOnce) {
+  Column amount = IntColumn("amount", false);
+  amount.type = ColumnType::kDecimal;
+  amount.precision = 10;
+  amount.scale = 3;
+  MakeTables({MakeTable("d", {IntColumn("v"), amount, TextColumn("k", false)}, {"k", "amount"})});
+  const Route& route = *routes_.Find("d");
+  Sql("CREATE COLLATION alike (provider = icu, locale = 'und-u-ks-level2', deterministic = false)");
+  for (const char* collation : {"\"C\"", "\"und-x-icu\"", "alike"}) {
+    Sql(std::string("DELETE FROM d; ALTER TABLE d ALTER COLUMN k TYPE text COLLATE ") + collation);
+    Sql("INSERT INTO d (tenant_id, v, amount, k) SELECT x, n, n / 7.0, t FROM generate_series(1, 3) n,"
+        " unnest(ARRAY['acme', 'other', 'zeta']) x, unnest(ARRAY['', 'a', 'B', 'ä', 'z', 'Z ', '''', '中']) t");
+    const std::vector<std::string> all = KeysByPages(reader_.get(), route, 100);
+    EXPECT_EQ(all.size(), 24u);
+    EXPECT_EQ(KeysByPages(reader_.get(), route, 1), all) << collation;
+    EXPECT_EQ(KeysByPages(reader_.get(), route, 5), all) << collation;
+    size_t found = 0;
+    Check(reader_->ReadKeys(route, all, [&](Fields) -> Status {
+      ++found;
+      return {};
+    }));
+    EXPECT_EQ(found, 24u) << "the keys are not those by which rows are asked for";
+  }
+}
+
+TEST_F(RowReaderTest, APageOfKeysIsARangeOfTheIndex) {
+  MakeTables({MakeTable("d", {TextColumn("k", false), IntColumn("n", false), IntColumn("v")}, {"k", "n"})});
+  Sql("INSERT INTO d SELECT x, md5(n::text), n, 0 FROM generate_series(1, 20000) n, unnest(ARRAY['acme', 'other']) x");
+  Sql("ANALYZE d");
+  std::string plan;
+  for (const std::string& line :
+       Lines("EXPLAIN SELECT t.\"k\", t.\"n\" FROM d t WHERE t.\"tenant_id\" = 'acme'::text AND (t.\"k\", t.\"n\")"
+             " > ('80', 5) ORDER BY t.\"k\", t.\"n\" LIMIT 5000")) {
+    plan += line + "\n";
+  }
+  EXPECT_NE(plan.find("Index Cond: ((tenant_id = 'acme'::text) AND (ROW("), std::string::npos) << plan;
+  EXPECT_EQ(plan.find("Sort"), std::string::npos) << plan;
+}
+
 TEST_F(RowReaderTest, FieldsBecomeValuesAgain) {
   const std::string fields = FieldsOf(7, "x", "-12.30", "[1]");
   std::vector<std::string_view> parts;

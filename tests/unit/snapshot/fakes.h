@@ -107,6 +107,10 @@ class FakeSource : public SnapshotSource {
                     const RowSink&) override {
       return {};
     }
+    Status ReadPage(const TableSchema&, std::span<const uint32_t>, std::span<const Value>, uint64_t,
+                    const RowSink&) override {
+      return {};
+    }
     void Interrupt() override {
       interrupted_ = true;
       ++source_->interrupts;

@@ -55,6 +55,10 @@ class FakeSource : public snapshot::Reader {
                   const RowSink&) override {
     return {};
   }
+  Status ReadPage(const TableSchema&, std::span<const uint32_t>, std::span<const Value>, uint64_t,
+                  const RowSink&) override {
+    return {};
+  }
   void Interrupt() override {}
 
  private:
@@ -87,6 +91,7 @@ class FakeTarget : public apply::RowReader {
                 const FieldsSink&) override {
     return {};
   }
+  Status ReadKeyPage(const apply::Route&, std::string_view, uint64_t, const FieldsSink&) override { return {}; }
   void Cancel() override {}
 
   int reads = 0;

@@ -53,6 +53,7 @@ class NumbersTarget : public apply::RowReader {
                 const FieldsSink&) override {
     return {};
   }
+  Status ReadKeyPage(const apply::Route&, std::string_view, uint64_t, const FieldsSink&) override { return {}; }
   void Cancel() override {}
 };
 
@@ -249,6 +250,10 @@ class EmptySource : public snapshot::Reader {
   Result<Position> OpenExactSnapshot() override { return Position{}; }
   Status Read(const TableSchema&, const ChunkRange&, const RowSink&) override { return {}; }
   Status ReadKeys(const TableSchema&, std::span<const uint32_t>, std::span<const std::vector<Value>>,
+                  const RowSink&) override {
+    return {};
+  }
+  Status ReadPage(const TableSchema&, std::span<const uint32_t>, std::span<const Value>, uint64_t,
                   const RowSink&) override {
     return {};
   }
