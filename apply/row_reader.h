@@ -74,9 +74,9 @@ class RowReader {
   // them NULL.
   virtual Status ReadBy(const Route& route, std::span<const uint32_t> columns, std::span<const std::string> tuples,
                         const FieldsSink& sink) = 0;
-  // The keys, as ReadKeys takes them, of up to `max_rows` of this tenant's rows behind the key `after` (empty: from the
-  // beginning), in the order in which the target sorts them.
-  virtual Status ReadKeyPage(const Route& route, std::string_view after, uint64_t max_rows, const FieldsSink& sink) = 0;
+  // Up to `max_rows` of this tenant's rows behind the key `after` (as ReadKeys takes it; empty: from the beginning), in
+  // the order in which the target sorts their keys.
+  virtual Status ReadPage(const Route& route, std::string_view after, uint64_t max_rows, const FieldsSink& sink) = 0;
   // From any thread: cancels what runs, which then fails with Transient.
   virtual void Cancel() = 0;
 };

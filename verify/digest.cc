@@ -2,6 +2,8 @@
 
 #include <xxhash.h>
 
+#include "core/bytes.h"
+
 namespace crossfade::verify {
 
 Digest DigestOf(std::string_view bytes) {
@@ -15,6 +17,27 @@ void BucketSums::Add(uint32_t at, const Digest& row) {
   bucket.high += row.high;
   ++bucket.rows;
   ++rows_;
+}
+
+void BucketSums::Encode(std::string* out) const {
+  ByteWriter writer(out);
+  for (const Bucket& bucket : buckets_) {
+    writer.FixedU64(bucket.low);
+    writer.FixedU64(bucket.high);
+    writer.FixedU64(bucket.rows);
+  }
+}
+
+bool BucketSums::Decode(std::string_view bytes) {
+  ByteReader reader(bytes);
+  rows_ = 0;
+  for (Bucket& bucket : buckets_) {
+    bucket.low = reader.FixedU64();
+    bucket.high = reader.FixedU64();
+    bucket.rows = reader.FixedU64();
+    rows_ += bucket.rows;
+  }
+  return reader.ok() && reader.at_end();
 }
 
 std::vector<uint32_t> BucketSums::Unequal(const BucketSums& a, const BucketSums& b) {

@@ -3,6 +3,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <string>
 #include <string_view>
 #include <vector>
 
@@ -30,6 +31,9 @@ class BucketSums {
   void Add(uint32_t bucket, const Digest& row);
   uint64_t rows() const { return rows_; }
   uint64_t rows_in(uint32_t bucket) const { return buckets_[bucket].rows; }
+  void Encode(std::string* out) const;
+  // False if it is not what Encode made, of as many buckets.
+  bool Decode(std::string_view bytes);
   // Buckets in which the two sides have other rows.
   static std::vector<uint32_t> Unequal(const BucketSums& a, const BucketSums& b);
 

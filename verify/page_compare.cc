@@ -1,6 +1,7 @@
 #include "verify/page_compare.h"
 
 #include <algorithm>
+#include <thread>
 #include <unordered_map>
 #include <utility>
 
@@ -10,6 +11,9 @@ namespace crossfade::verify {
 
 namespace {
 
+using Step = PagePlace::Step;
+
+constexpr uint8_t kSumsVersion = 1;
 constexpr uint32_t kFewestBuckets = 1024;
 constexpr size_t kKeysAtOnce = 500;    // MariaDB makes a join of a list of 1000
 constexpr size_t kTuplesAtOnce = 250;  // of several columns: a server takes longer to plan for them
@@ -128,16 +132,64 @@ bool CanPage(const apply::Route& route) {
                      [&](uint32_t column) { return IsOrdered(route.source.columns[column].type); });
 }
 
-PagedComparison::PagedComparison(const ComparedTable* table, const PageLimits& limits, PagePlace from)
+PagedComparison::PagedComparison(const ComparedTable* table, const PageLimits& limits, PagePlace from,
+                                 std::string_view sums)
     : table_(*table),
       limits_(limits),
       buckets_(static_cast<uint32_t>(
           std::clamp<uint64_t>(limits.expected_rows == 0 ? limits.max_buckets : limits.expected_rows * 2,
-                               std::min(kFewestBuckets, limits.max_buckets), limits.max_buckets))) {
-  place_.step = from.side == PagePlace::Side::kSource ? Step::kSource : Step::kTarget;
-  place_.after = std::move(from.after);
+                               std::min(kFewestBuckets, limits.max_buckets), limits.max_buckets))),
+      step_(from.step),
+      next_step_(from.step) {
   const uint64_t row_bytes = limits.expected_rows == 0 ? 0 : limits.expected_bytes / limits.expected_rows;
-  place_.page_rows = std::clamp<uint64_t>(limits.max_bytes / std::max<uint64_t>(row_bytes, 1), 1, limits.first_rows);
+  first_rows_ = std::clamp<uint64_t>(limits.max_bytes / std::max<uint64_t>(row_bytes, 1), 1, limits.first_rows);
+  place_ = {std::move(from.after), first_rows_, false};
+  Sums known = NoSums();
+  if (DecodeSums(sums, &known)) {
+    sums_ = std::move(known);
+    if (step_ != Step::kSums && sums_->source_place.ended && sums_->target_place.ended) {
+      FindUnequal();
+    }
+  }
+}
+
+PagedComparison::Sums PagedComparison::NoSums() const {
+  const Place beginning{"", first_rows_, false};
+  return {BucketSums(buckets_), BucketSums(buckets_), beginning, beginning, {}, {}, beginning, beginning};
+}
+
+std::string PagedComparison::EncodeSums() const {
+  std::string out;
+  if (!sums_) {
+    return out;
+  }
+  ByteWriter writer(&out);
+  writer.U8(kSumsVersion);
+  for (const Place* place : {&sums_->source_place, &sums_->target_place}) {
+    writer.U8(place->ended ? 1 : 0);
+    writer.String(place->after);
+  }
+  std::string sums;
+  for (const BucketSums* side : {&sums_->source, &sums_->target}) {
+    sums.clear();
+    side->Encode(&sums);
+    writer.String(sums);
+  }
+  return out;
+}
+
+bool PagedComparison::DecodeSums(std::string_view bytes, Sums* sums) const {
+  ByteReader reader(bytes);
+  if (reader.U8() != kSumsVersion) {
+    return false;
+  }
+  for (Place* place : {&sums->source_place, &sums->target_place}) {
+    place->ended = reader.U8() != 0;
+    place->after = reader.String();
+  }
+  const std::string_view source = reader.String();
+  const std::string_view target = reader.String();
+  return reader.ok() && reader.at_end() && sums->source.Decode(source) && sums->target.Decode(target);
 }
 
 Result<ComparedPage> PagedComparison::Next(const Sides& sides, snapshot::CopyLimits* pressure,
@@ -145,146 +197,201 @@ Result<ComparedPage> PagedComparison::Next(const Sides& sides, snapshot::CopyLim
   if (stop.stop_requested()) {
     return Stopped();
   }
-  next_ = place_;
-  read_keys_.clear();
-  switch (place_.step) {
-    case Step::kSource:
-      return SourcePage(sides, pressure, stop, rows_read);
+  next_step_ = step_;
+  next_place_ = place_;
+  switch (step_) {
     case Step::kSums:
-      return SumsPage(sides, stop);
+      if (!sums_) {
+        sums_ = NoSums();
+      }
+      if (sums_->source_place.ended && sums_->target_place.ended) {
+        return EndSums();
+      }
+      return SumsPage(sides, pressure, stop, rows_read);
+    case Step::kSource:
+      return SourcePage(sides, pressure, stop);
     default:
       return TargetPage(sides, pressure, stop);
   }
 }
 
 void PagedComparison::Take() {
-  if (sums_) {
-    for (const Digest& key : read_keys_) {
-      (place_.step == Step::kSource ? sums_->source : sums_->target).Add(Bucket(key), key);
+  if (step_ == Step::kSums) {
+    for (const Summed& row : sums_->source_page) {
+      sums_->source.Add(row.bucket, row.row);
     }
+    for (const Summed& row : sums_->target_page) {
+      sums_->target.Add(row.bucket, row.row);
+    }
+    sums_->source_page.clear();
+    sums_->target_page.clear();
+    sums_->source_place = sums_->next_source;
+    sums_->target_place = sums_->next_target;
   }
-  read_keys_.clear();
-  place_ = next_;
+  step_ = next_step_;
+  place_ = next_place_;
 }
 
-uint64_t PagedComparison::RowsOfNextPage(uint64_t rows, uint64_t bytes) const {
+PagedComparison::Place PagedComparison::Behind(const Place& before, std::string after, uint64_t rows,
+                                               uint64_t bytes) const {
   const uint64_t row_bytes = std::max<uint64_t>(bytes / std::max<uint64_t>(rows, 1), 1);
-  return std::clamp<uint64_t>(limits_.max_bytes / row_bytes, 1, std::min(limits_.max_rows, place_.page_rows * kGrowth));
+  const uint64_t grown = std::min(limits_.max_rows, before.page_rows * kGrowth);
+  return {std::move(after), std::clamp<uint64_t>(limits_.max_bytes / row_bytes, 1, grown), rows < before.page_rows};
 }
 
-Result<ComparedPage> PagedComparison::SourcePage(const Sides& sides, snapshot::CopyLimits* pressure,
-                                                 const std::stop_token& stop, std::atomic<uint64_t>* rows_read) {
+Result<PagedComparison::Place> PagedComparison::ReadSourcePage(const Place& from, snapshot::Reader* source,
+                                                               const std::stop_token& stop, const RowSink& sink) const {
   const apply::Route& route = table_.route();
   std::vector<Value> after;
-  if (!DecodeKey(place_.after, route.key.size(), &after)) {
+  if (!DecodeKey(from.after, route.key.size(), &after)) {
     return MakeError(ErrorClass::kCorrupt, "CF1803", "verify",
                      "the place in {} up to which it is compared is unreadable", route.source.QualifiedName());
   }
-  if (after.empty()) {
-    sums_ = KeySums{BucketSums(buckets_), BucketSums(buckets_)};
-  }
-  ComparedPage page;
-  UnmatchedRows rows;
-  uint64_t bytes = 0;
+  std::string last = from.after;
   std::string fields;
   std::string key;
-  CROSSFADE_TRY(sides.source->ReadPage(route.source, route.key, after, place_.page_rows,
-                                       [&](std::span<const Value> row) -> Status {
-                                         if (stop.stop_requested()) {
-                                           return Stopped();
-                                         }
-                                         CROSSFADE_TRY(table_.form().FieldsOf(row, &fields));
-                                         table_.KeyOf(fields, &key);
-                                         const Digest key_digest = DigestOf(key);
-                                         rows.Add(key_digest, DigestOf(fields), key, fields.size());
-                                         read_keys_.push_back(key_digest);
-                                         EncodeKey(row, route.key, &next_.after);
-                                         bytes += fields.size();
-                                         ++page.found.source_rows;
-                                         return {};
-                                       }));
+  uint64_t rows = 0;
+  uint64_t bytes = 0;
+  CROSSFADE_TRY(
+      source->ReadPage(route.source, route.key, after, from.page_rows, [&](std::span<const Value> row) -> Status {
+        if (stop.stop_requested()) {
+          return Stopped();
+        }
+        CROSSFADE_TRY(table_.form().FieldsOf(row, &fields));
+        table_.KeyOf(fields, &key);
+        EncodeKey(row, route.key, &last);
+        ++rows;
+        bytes += fields.size();
+        return sink(DigestOf(key), DigestOf(fields), key, fields);
+      }));
+  return Behind(from, std::move(last), rows, bytes);
+}
+
+Result<PagedComparison::Place> PagedComparison::ReadTargetPage(const Place& from, apply::RowReader* target,
+                                                               const std::stop_token& stop, const RowSink& sink) const {
+  std::string key;
+  uint64_t rows = 0;
+  uint64_t bytes = 0;
+  CROSSFADE_TRY(target->ReadPage(table_.route(), from.after, from.page_rows, [&](apply::Fields fields) -> Status {
+    if (stop.stop_requested()) {
+      return Stopped();
+    }
+    table_.KeyOf(fields, &key);
+    ++rows;
+    bytes += fields.size();
+    return sink(DigestOf(key), DigestOf(fields), key, fields);
+  }));
+  return Behind(from, rows == 0 ? from.after : std::move(key), rows, bytes);
+}
+
+// Both sides at the same time.
+Result<ComparedPage> PagedComparison::SumsPage(const Sides& sides, snapshot::CopyLimits* pressure,
+                                               const std::stop_token& stop, std::atomic<uint64_t>* rows_read) {
+  Sums& sums = *sums_;
+  const auto into = [this](std::vector<Summed>* page) {
+    page->clear();
+    return [this, page](const Digest& key, const Digest& row, std::string_view, apply::Fields) -> Status {
+      page->push_back({Bucket(key), row});
+      return {};
+    };
+  };
+  const RowSink of_source = into(&sums.source_page);
+  const RowSink of_target = into(&sums.target_page);
+  Result<Place> source = sums.source_place;
+  Result<Place> target = sums.target_place;
+  {
+    std::jthread reading;
+    if (!source->ended) {
+      reading = std::jthread([&] { source = ReadSourcePage(sums.source_place, sides.source.get(), stop, of_source); });
+    }
+    if (!target->ended) {
+      target = ReadTargetPage(sums.target_place, sides.target.get(), stop, of_target);
+    }
+  }
+  CROSSFADE_ASSIGN(sums.next_source, std::move(source));
+  CROSSFADE_ASSIGN(sums.next_target, std::move(target));
   if (rows_read != nullptr) {
-    rows_read->fetch_add(page.found.source_rows, std::memory_order_relaxed);
+    rows_read->fetch_add(sums.source_page.size(), std::memory_order_relaxed);
   }
   // While this waits, no snapshot is held.
-  if (!pressure->Admit(page.found.source_rows, stop)) {
+  if (!pressure->Admit(sums.source_page.size(), stop)) {
     return Stopped();
   }
+  ComparedPage page;
+  page.sums = true;
+  page.all_sums = sums.next_source.ended && sums.next_target.ended;
+  return page;
+}
+
+void PagedComparison::FindUnequal() {
+  unequal_.assign(buckets_, false);
+  for (const uint32_t bucket : BucketSums::Unequal(sums_->source, sums_->target)) {
+    unequal_[bucket] = true;
+  }
+}
+
+ComparedPage PagedComparison::EndSums() {
+  FindUnequal();
+  ComparedPage page;
+  page.found.source_rows = sums_->source.rows();
+  page.found.target_rows = sums_->target.rows();
+  page.last = std::none_of(unequal_.begin(), unequal_.end(), [](bool unequal) { return unequal; });
+  page.place = PagePlace{Step::kSource, ""};
+  next_step_ = Step::kSource;
+  next_place_ = {"", first_rows_, false};
+  return page;
+}
+
+Result<ComparedPage> PagedComparison::SourcePage(const Sides& sides, snapshot::CopyLimits* pressure,
+                                                 const std::stop_token& stop) {
+  UnmatchedRows rows;
+  uint64_t read = 0;
+  CROSSFADE_ASSIGN(next_place_, ReadSourcePage(place_, sides.source.get(), stop,
+                                               [&](const Digest& key, const Digest& row, std::string_view key_fields,
+                                                   apply::Fields fields) -> Status {
+                                                 ++read;
+                                                 if (MayDiffer(key)) {
+                                                   rows.Add(key, row, key_fields, fields.size());
+                                                 }
+                                                 return {};
+                                               }));
+  if (!pressure->Admit(read, stop)) {
+    return Stopped();
+  }
+  std::string key;
   CROSSFADE_TRY(InShares(rows.Keys(), kKeysAtOnce, stop, [&](std::span<const std::string> share) {
-    return sides.target->ReadKeys(route, share, [&](apply::Fields found) -> Status {
+    return sides.target->ReadKeys(table_.route(), share, [&](apply::Fields found) -> Status {
       table_.KeyOf(found, &key);
       rows.Match(DigestOf(key), DigestOf(found), found.size());
       return {};
     });
   }));
-  page.found.candidates = rows.Candidates();
-  next_.page_rows = RowsOfNextPage(page.found.source_rows, bytes);
-  if (page.found.source_rows < place_.page_rows) {
-    next_.step = sums_ ? Step::kSums : Step::kTarget;
-    next_.after.clear();
-  }
-  page.place = next_.step == Step::kSource ? PagePlace{PagePlace::Side::kSource, next_.after}
-                                           : PagePlace{PagePlace::Side::kTarget, ""};
-  return page;
-}
-
-Result<PagedComparison::Keys> PagedComparison::ReadTargetKeys(const Sides& sides, const std::stop_token& stop) const {
-  Keys keys;
-  CROSSFADE_TRY(
-      sides.target->ReadKeyPage(table_.route(), place_.after, limits_.max_rows, [&](apply::Fields key) -> Status {
-        if (stop.stop_requested()) {
-          return Stopped();
-        }
-        keys.emplace_back(DigestOf(key), key);
-        return {};
-      }));
-  return keys;
-}
-
-Result<ComparedPage> PagedComparison::SumsPage(const Sides& sides, const std::stop_token& stop) {
-  CROSSFADE_ASSIGN(const Keys keys, ReadTargetKeys(sides, stop));
   ComparedPage page;
-  for (const auto& [digest, key] : keys) {
-    read_keys_.push_back(digest);
+  page.found.candidates = rows.Candidates();
+  if (next_place_.ended) {
+    next_step_ = Step::kTarget;
+    next_place_ = {"", first_rows_, false};
   }
-  if (keys.size() == limits_.max_rows) {
-    next_.after = keys.back().second;
-    return page;
-  }
-  KeySums all = *sums_;
-  for (const Digest& digest : read_keys_) {
-    all.target.Add(Bucket(digest), digest);
-  }
-  const std::vector<uint32_t> unequal = BucketSums::Unequal(all.source, all.target);
-  page.last = unequal.empty();
-  page.found.target_rows = page.last ? all.target.rows() : 0;
-  unequal_.assign(buckets_, false);
-  for (const uint32_t bucket : unequal) {
-    unequal_[bucket] = true;
-  }
-  next_.step = Step::kTarget;
-  next_.after.clear();
+  page.place = PagePlace{next_step_, next_place_.after};
   return page;
 }
 
 Result<ComparedPage> PagedComparison::TargetPage(const Sides& sides, snapshot::CopyLimits* pressure,
                                                  const std::stop_token& stop) {
-  CROSSFADE_ASSIGN(Keys keys, ReadTargetKeys(sides, stop));
-  ComparedPage page;
-  page.found.target_rows = keys.size();
-  page.last = keys.size() < limits_.max_rows;
-  if (!keys.empty()) {
-    next_.after = keys.back().second;
-  }
-  page.place = PagePlace{PagePlace::Side::kTarget, next_.after};
-  std::unordered_map<Digest, std::string, DigestHash> missing;
+  std::unordered_map<Digest, Candidate, DigestHash> missing;
   std::vector<std::string> asked;
-  for (auto& [digest, key] : keys) {
-    if (unequal_.empty() || unequal_[Bucket(digest)]) {
-      asked.push_back(key);
-      missing.emplace(digest, std::move(key));
-    }
-  }
+  CROSSFADE_ASSIGN(next_place_, ReadTargetPage(place_, sides.target.get(), stop,
+                                               [&](const Digest& key, const Digest&, std::string_view key_fields,
+                                                   apply::Fields fields) -> Status {
+                                                 if (MayDiffer(key)) {
+                                                   asked.emplace_back(key_fields);
+                                                   missing[key] = {std::string(key_fields), fields.size()};
+                                                 }
+                                                 return {};
+                                               }));
+  ComparedPage page;
+  page.last = next_place_.ended;
+  page.place = PagePlace{Step::kTarget, next_place_.after};
   if (asked.empty()) {
     return page;
   }
@@ -301,22 +408,8 @@ Result<ComparedPage> PagedComparison::TargetPage(const Sides& sides, snapshot::C
                               return {};
                             });
       }));
-  asked.clear();
-  for (const auto& [digest, key] : missing) {
-    asked.push_back(key);
-  }
-  // How large they are, for the recheck.
-  std::unordered_map<Digest, uint64_t, DigestHash> bytes;
-  std::string found_key;
-  CROSSFADE_TRY(InShares(asked, kKeysAtOnce, stop, [&](std::span<const std::string> share) {
-    return sides.target->ReadKeys(table_.route(), share, [&](apply::Fields row) -> Status {
-      table_.KeyOf(row, &found_key);
-      bytes[DigestOf(found_key)] = row.size();
-      return {};
-    });
-  }));
-  for (auto& [digest, key] : missing) {
-    page.found.candidates.push_back({std::move(key), bytes[digest]});
+  for (auto& [digest, candidate] : missing) {
+    page.found.candidates.push_back(std::move(candidate));
   }
   return page;
 }

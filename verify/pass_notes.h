@@ -5,6 +5,8 @@
 #include <cstdint>
 #include <map>
 #include <set>
+#include <string>
+#include <string_view>
 #include <vector>
 
 #include "core/error.h"
@@ -27,8 +29,10 @@ struct PassSoFar {
   int64_t began_us = 0;
   uint32_t resumed = 0;  // times that a process went on with it
   std::set<PieceId> done;
-  std::map<PieceId, PagePlace> pages;  // up to where pieces are done that are compared page by page
-  std::vector<TableOutcome> tables;    // what was found in them; in the plan's order
+  // Of pieces that are compared page by page: up to where, and the last sums.
+  std::map<PieceId, PagePlace> pages;
+  std::map<PieceId, std::string> sums;
+  std::vector<TableOutcome> tables;  // what was found in them; in the plan's order
 };
 
 class PassNotes {
@@ -39,6 +43,8 @@ class PassNotes {
   virtual Status Begin(const Position& from, int64_t began_us) = 0;
   // A part of a piece, up to a place.
   virtual Status PageDone(const PieceId& piece, const PagePlace& place, const TableOutcome& part) = 0;
+  // The last sums of a piece replace those before.
+  virtual Status KeepSums(const PieceId& piece, std::string_view sums) = 0;
   virtual Status PieceDone(const PieceId& piece, const TableOutcome& part) = 0;
 };
 

@@ -14,6 +14,7 @@ constexpr std::chrono::milliseconds kShortPatience{500};
 constexpr int kTries = 100;  // of one chunk
 // A table that is read in one piece may be written to all over while it is read.
 constexpr uint64_t kCandidatesOfWholeTable = 50'000;
+constexpr int kRestOfSums = 20;  // keeping them takes a twentieth of the time
 constexpr size_t kKeysAtOnce = 256;
 constexpr uint64_t kRowBytesAtOnce = 8 << 20;
 
@@ -108,10 +109,15 @@ Verifier::Piece Verifier::MakePiece(const PieceId& id) {
     limits.expected_rows = planned.rows;
     limits.expected_bytes = planned.bytes;
     PagePlace from;
-    if (so_far_ && so_far_->pages.contains(id)) {
+    std::string sums;
+    if (so_far_) {
       from = so_far_->pages[id];
+      sums = std::move(so_far_->sums[id]);
     }
-    piece.pages = std::make_unique<PagedComparison>(&table, limits, std::move(from));
+    piece.pages = std::make_unique<PagedComparison>(&table, limits, from, sums);
+    if (from.step == PagePlace::Step::kSums) {
+      rows_read_ += piece.pages->summed_rows();
+    }
   }
   return piece;
 }
@@ -248,18 +254,28 @@ Status Verifier::Compare(const Piece& piece, const Sides& sides, const std::stop
 }
 
 Status Verifier::ComparePages(const Piece& piece, const Sides& sides, const std::stop_token& stop) {
+  Deadline keep_sums{};
   for (;;) {
     if (options_.between != nullptr && !options_.between->Admit(0, stop)) {
       return MakeError(ErrorClass::kTransient, "CF1801", "verify", "stopped");
     }
     CROSSFADE_ASSIGN(ComparedPage page, piece.pages->Next(sides, pressure_, stop, &rows_read_));
-    if (page.last || page.place) {
+    if (!page.sums) {
       CROSSFADE_TRY(Decide(piece, std::move(page.found), page.last, page.place, sides, stop));
     }
     if (page.last) {
       return {};
     }
     piece.pages->Take();
+    if (page.sums && notes_ != nullptr && (page.all_sums || std::chrono::steady_clock::now() >= keep_sums)) {
+      const auto began = std::chrono::steady_clock::now();
+      {
+        const std::lock_guard lock(mutex_);
+        CROSSFADE_TRY(notes_->KeepSums(piece.id, piece.pages->EncodeSums()));
+      }
+      const auto ended = std::chrono::steady_clock::now();
+      keep_sums = ended + (ended - began) * kRestOfSums;
+    }
   }
 }
 

@@ -110,11 +110,11 @@ class PgRowForm final : public RowForm {
 
   // Fields as the server sent them.
   Fields Normalize(Fields fields, std::string* scratch) const {
-    return normalized_ ? NormalizeAll(columns_, fields, scratch) : fields;
-  }
-  static Fields NormalizeAll(const std::vector<FormColumn>& columns, Fields fields, std::string* scratch) {
+    if (!normalized_) {
+      return fields;
+    }
     scratch->clear();
-    for (const FormColumn& column : columns) {
+    for (const FormColumn& column : columns_) {
       const uint32_t length = ByteReader(fields).BigEndianU32();
       const size_t size = sizeof length + (length == kNullLength ? 0 : length);
       const Fields field = fields.substr(0, size);
@@ -277,29 +277,21 @@ class PgRowReader final : public RowReader {
     return number ? std::optional(static_cast<uint32_t>(std::stoul(*number))) : std::nullopt;
   }
 
-  Status ReadKeyPage(const Route& route, std::string_view after, uint64_t max_rows, const FieldsSink& sink) override {
-    CROSSFADE_ASSIGN(const std::vector<FormColumn> columns, KeyColumns(route));
+  Status ReadPage(const Route& route, std::string_view after, uint64_t max_rows, const FieldsSink& sink) override {
+    CROSSFADE_ASSIGN(const PgRowForm* form, KnownForm(route));
     std::string names;
-    std::string values;
-    for (size_t i = 0; i < columns.size(); ++i) {
-      const std::string separator = i == 0 ? "" : ", ";
-      names += separator + "t." + Connection::Identifier(route.targets[columns[i].source].name);
-      values += fmt::format("{}${}", separator, i + 1);
+    for (const uint32_t column : route.key) {
+      names += (names.empty() ? "t." : ", t.") + Connection::Identifier(route.targets[column].name);
     }
-    std::vector<std::string> elements;
-    std::vector<postgres::Parameter> bound;
+    std::string condition = TenantCondition(route);
     if (!after.empty()) {
-      CROSSFADE_TRY(ElementsOf(route, columns, after, &elements));
-      for (size_t i = 0; i < columns.size(); ++i) {
-        bound.push_back({columns[i].type.oid, elements[i]});
-      }
+      CROSSFADE_ASSIGN(const std::string values, LiteralsOf(route, after));
+      condition += fmt::format(" AND ({}) > ({})", names, values);
     }
-    const std::string sql = fmt::format("SELECT {0} FROM {1} WHERE {2}{3} ORDER BY {0} LIMIT {4}", names,
-                                        TableOf(route), TenantCondition(route),
-                                        after.empty() ? "" : fmt::format(" AND ({}) > ({})", names, values), max_rows);
+    const std::string sql =
+        fmt::format("{} WHERE {} ORDER BY {} LIMIT {}", SelectOf(route), condition, names, max_rows);
     std::string scratch;
-    return connection_->QueryBinary(
-        sql, bound, [&](Fields fields) { return sink(PgRowForm::NormalizeAll(columns, fields, &scratch)); });
+    return connection_->CopyOut(sql, [&](Fields fields) { return sink(form->Normalize(fields, &scratch)); });
   }
 
   Status LockKeys(const Route& route, std::span<const std::string> keys, const FieldsSink& sink) {
@@ -366,14 +358,32 @@ class PgRowReader final : public RowReader {
     return fmt::format("{}.{} t", Connection::Identifier(route.schema), Connection::Identifier(route.table));
   }
 
-  Result<std::vector<FormColumn>> KeyColumns(const Route& route) {
+  // A key's values, for a COPY, which takes no parameters. Untyped: a cast to a column's type could cut them.
+  Result<std::string> LiteralsOf(const Route& route, std::string_view key) {
     CROSSFADE_ASSIGN(const PgRowForm* form, KnownForm(route));
     std::vector<FormColumn> columns;
+    std::string wanted;
     for (const uint32_t column : route.key) {
       std::copy_if(form->columns().begin(), form->columns().end(), std::back_inserter(columns),
                    [&](const FormColumn& known) { return known.source == column; });
+      wanted += fmt::format("{}${}::text", columns.size() > 1 ? ", " : "", columns.size());
     }
-    return columns;
+    std::vector<std::string> elements;
+    CROSSFADE_TRY(ElementsOf(route, columns, key, &elements));
+    std::vector<postgres::Parameter> bound;
+    for (size_t i = 0; i < columns.size(); ++i) {
+      bound.push_back({columns[i].type.oid, elements[i]});
+    }
+    std::string literals;
+    CROSSFADE_TRY(connection_->QueryBinary("SELECT " + wanted, bound, [&](Fields fields) -> Status {
+      std::vector<std::string_view> texts;
+      SplitFields(fields, &texts);
+      for (const std::string_view text : texts) {
+        literals += (literals.empty() ? "" : ", ") + connection_->Literal(text);
+      }
+      return {};
+    }));
+    return literals;
   }
 
   std::string TenantCondition(const Route& route) const {

@@ -21,10 +21,29 @@ namespace {
 constexpr int kVersion = 2;
 constexpr const char* kSourceSide = "source";
 constexpr const char* kTargetSide = "target";
+constexpr std::string_view kSums = "sums-";
 constexpr uint64_t kMaxShown = 1000;  // of a table; with more the file would be read into much memory
 constexpr std::chrono::seconds kSyncEvery{1};
 
 std::string PathIn(const std::string& state_dir) { return state_dir + "/" + kVerifyFolder + "/pass.jsonl"; }
+
+std::string SumsPath(const std::string& state_dir, const verify::PieceId& piece) {
+  return fmt::format("{}/{}/{}{}-{}", state_dir, kVerifyFolder, kSums, piece.table, piece.chunk);
+}
+
+void RemoveSums(const std::string& state_dir) {
+  std::error_code error;
+  for (const auto& file : std::filesystem::directory_iterator(state_dir + "/" + kVerifyFolder, error)) {
+    if (file.path().filename().string().starts_with(kSums)) {
+      std::filesystem::remove(file.path(), error);
+    }
+  }
+}
+
+std::string ReadFile(const std::string& path) {
+  std::ifstream in(path, std::ios::binary);
+  return {std::istreambuf_iterator<char>(in), {}};
+}
 
 std::string Hex(std::string_view bytes) {
   std::string out;
@@ -92,7 +111,7 @@ bool AddLine(const nlohmann::json& json, InterruptedPass* pass) {
     return true;
   }
   const bool of_target = json.value("side", "") == kTargetSide;
-  pass->so_far.pages[piece] = {of_target ? verify::PagePlace::Side::kTarget : verify::PagePlace::Side::kSource,
+  pass->so_far.pages[piece] = {of_target ? verify::PagePlace::Step::kTarget : verify::PagePlace::Step::kSource,
                                FromHex(json.value("after", ""))};
   return true;
 }
@@ -119,6 +138,13 @@ std::optional<InterruptedPass> PassFile::Load(const std::string& state_dir, cons
   }
   std::error_code error;
   if (pass) {
+    for (uint32_t table = 0; table < pass->plan.tables.size(); ++table) {
+      const verify::PieceId piece{table, 0};  // only what is one piece has sums
+      if (std::string sums = ReadFile(SumsPath(state_dir, piece));
+          !sums.empty() && !pass->so_far.done.contains(piece)) {
+        pass->so_far.sums[piece] = std::move(sums);
+      }
+    }
     std::filesystem::resize_file(PathIn(state_dir), static_cast<uintmax_t>(good), error);
   }
   return error ? std::nullopt : std::move(pass);
@@ -130,7 +156,7 @@ Result<std::unique_ptr<PassFile>> PassFile::GoOn(const std::string& state_dir) {
   if (fd < 0) {
     return CannotKeep(path, errno);
   }
-  std::unique_ptr<PassFile> file(new PassFile(path, fd));
+  std::unique_ptr<PassFile> file(new PassFile(state_dir, path, fd));
   CROSSFADE_TRY(file->Append(nlohmann::json{{"resumed_us", WallMicros()}}.dump()));
   return file;
 }
@@ -143,7 +169,8 @@ Result<std::unique_ptr<PassFile>> PassFile::BeginNew(const std::string& state_di
   if (fd < 0) {
     return CannotKeep(path, errno);
   }
-  std::unique_ptr<PassFile> file(new PassFile(path, fd));
+  RemoveSums(state_dir);  // before there is a pass to which they could belong
+  std::unique_ptr<PassFile> file(new PassFile(state_dir, path, fd));
   file->identity_ = identity;
   file->plan_ = Hex(plan.Encode());
   return file;
@@ -152,6 +179,7 @@ Result<std::unique_ptr<PassFile>> PassFile::BeginNew(const std::string& state_di
 Status PassFile::Remove(const std::string& state_dir) {
   std::error_code error;
   std::filesystem::remove(PathIn(state_dir), error);
+  RemoveSums(state_dir);
   return error ? Status(CannotKeep(PathIn(state_dir), error.value())) : Status{};
 }
 
@@ -169,7 +197,7 @@ Status PassFile::Begin(const Position& from, int64_t began_us) {
 
 Status PassFile::PageDone(const verify::PieceId& piece, const verify::PagePlace& place,
                           const verify::TableOutcome& part) {
-  const bool of_target = place.side == verify::PagePlace::Side::kTarget;
+  const bool of_target = place.step == verify::PagePlace::Step::kTarget;
   return Append(nlohmann::json{{"table", piece.table},
                                {"chunk", piece.chunk},
                                {"side", of_target ? kTargetSide : kSourceSide},
@@ -178,9 +206,16 @@ Status PassFile::PageDone(const verify::PieceId& piece, const verify::PagePlace&
                     .dump(-1, ' ', false, nlohmann::json::error_handler_t::replace));
 }
 
+Status PassFile::KeepSums(const verify::PieceId& piece, std::string_view sums) {
+  return ReplaceFile(SumsPath(state_dir_, piece), sums);
+}
+
 Status PassFile::PieceDone(const verify::PieceId& piece, const verify::TableOutcome& part) {
-  return Append(nlohmann::json{{"table", piece.table}, {"chunk", piece.chunk}, {"found", JsonOf(part)}}.dump(
-      -1, ' ', false, nlohmann::json::error_handler_t::replace));
+  CROSSFADE_TRY(Append(nlohmann::json{{"table", piece.table}, {"chunk", piece.chunk}, {"found", JsonOf(part)}}.dump(
+      -1, ' ', false, nlohmann::json::error_handler_t::replace)));
+  std::error_code error;
+  std::filesystem::remove(SumsPath(state_dir_, piece), error);
+  return {};
 }
 
 Status PassFile::Append(const std::string& line) {

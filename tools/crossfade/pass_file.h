@@ -1,4 +1,5 @@
-// Notes of the pass that is under way, in the state directory: verify/pass.jsonl.
+// Notes of the pass that is under way, in the state directory: verify/pass.jsonl, and verify/sums-TABLE-CHUNK for each
+// piece that is compared page by page.
 #pragma once
 
 #include <chrono>
@@ -38,12 +39,15 @@ class PassFile final : public verify::PassNotes {
   Status Begin(const Position& from, int64_t began_us) override;
   Status PageDone(const verify::PieceId& piece, const verify::PagePlace& place,
                   const verify::TableOutcome& part) override;
+  Status KeepSums(const verify::PieceId& piece, std::string_view sums) override;
   Status PieceDone(const verify::PieceId& piece, const verify::TableOutcome& part) override;
 
  private:
-  PassFile(std::string path, int fd) : path_(std::move(path)), fd_(fd) {}
+  PassFile(const std::string& state_dir, std::string path, int fd)
+      : state_dir_(state_dir), path_(std::move(path)), fd_(fd) {}
   Status Append(const std::string& line);
 
+  const std::string state_dir_;
   const std::string path_;
   const int fd_;
   std::string identity_;

@@ -24,12 +24,6 @@ std::string FieldsOf(std::string_view key, std::string_view text) {
   return fields;
 }
 
-std::string KeyFields(std::string_view key) {
-  std::string fields;
-  AppendField(key, &fields);
-  return fields;
-}
-
 std::string KeyIn(std::string_view fields) {
   std::vector<std::string_view> parts;
   apply::SplitFields(fields, &parts);
@@ -76,6 +70,7 @@ class FakeSource : public snapshot::Reader {
       if (on_row) {
         CROSSFADE_TRY(on_row(row->first));
       }
+      ++rows;
       CROSSFADE_TRY(Give(*row, sink));
     }
     return {};
@@ -83,6 +78,7 @@ class FakeSource : public snapshot::Reader {
   void Interrupt() override {}
 
   std::vector<uint64_t> pages;  // rows that were asked for
+  uint64_t rows = 0;            // of pages
   uint64_t asked = 0;           // keys
   std::function<Status(const std::string&)> on_row;
 
@@ -118,14 +114,14 @@ class FakeTarget : public apply::RowReader {
                 const FieldsSink&) override {
     return {};
   }
-  Status ReadKeyPage(const apply::Route&, std::string_view after, uint64_t max_rows, const FieldsSink& sink) override {
+  Status ReadPage(const apply::Route&, std::string_view after, uint64_t max_rows, const FieldsSink& sink) override {
     ++pages;
     if (fails_at == pages) {
       return MakeError(ErrorClass::kReconnect, "CF1402", "fake", "gone");
     }
     auto row = after.empty() ? rows_->rbegin() : std::make_reverse_iterator(rows_->lower_bound(KeyIn(after)));
     for (; row != rows_->rend() && max_rows > 0; ++row, --max_rows) {
-      CROSSFADE_TRY(sink(KeyFields(row->first)));
+      CROSSFADE_TRY(sink(FieldsOf(row->first, row->second)));
     }
     return {};
   }
@@ -163,23 +159,28 @@ class PageCompareTest : public ::testing::Test {
     }
     limits_.max_rows = 64;
     limits_.first_rows = 10;
+    limits_.max_buckets = 4096;
   }
 
+  struct State {
+    PagePlace place;
+    std::string sums;
+  };
   struct All {
     uint64_t source_rows = 0;
     uint64_t target_rows = 0;
     std::vector<std::string> keys;  // of candidates
-    std::vector<PagePlace> places;  // in their order
     std::vector<uint64_t> row_bytes;
+    std::vector<State> states;  // behind each page but the last
   };
-  // From a place to the end, or until `stop_after` places were noted.
-  All Compare(PagePlace from = {}, size_t stop_after = SIZE_MAX) {
-    PagedComparison pages(table_.get(), limits_, std::move(from));
+  // From a state to the end, or until there are so many states.
+  All Compare(State from = {}, size_t pages_at_most = SIZE_MAX) {
+    PagedComparison pages(table_.get(), limits_, from.place, from.sums);
     All all;
-    while (all.places.size() < stop_after) {
-      auto page = pages.Next(sides_, &pressure_, {}, nullptr);
+    while (all.states.size() < pages_at_most) {
+      auto page = pages.Next(sides_, &pressure_, {});
       if (!page) {  // once more, as after a lost connection
-        page = pages.Next(sides_, &pressure_, {}, nullptr);
+        page = pages.Next(sides_, &pressure_, {});
       }
       EXPECT_TRUE(page) << page.error().ToString();
       all.source_rows += page->found.source_rows;
@@ -191,10 +192,9 @@ class PageCompareTest : public ::testing::Test {
       if (page->last) {
         break;
       }
-      if (page->place) {
-        all.places.push_back(*page->place);
-      }
       pages.Take();
+      from.place = page->place.value_or(from.place);
+      all.states.push_back({from.place, pages.EncodeSums()});
     }
     std::sort(all.keys.begin(), all.keys.end());
     return all;
@@ -213,13 +213,15 @@ class PageCompareTest : public ::testing::Test {
 
 using Keys = std::vector<std::string>;
 
-TEST_F(PageCompareTest, EqualSidesAreReadOnceAndNothingIsAskedOfTheSource) {
+TEST_F(PageCompareTest, EqualSidesAreReadOnceAndNothingIsAskedByKey) {
   const All all = Compare();
   EXPECT_EQ(all.source_rows, 1000u);
   EXPECT_EQ(all.target_rows, 1000u);
   EXPECT_EQ(all.keys, Keys());
   EXPECT_EQ(fake_source_->asked, 0u);
-  EXPECT_EQ(fake_target_->pages, 1000 / 64 + 1);
+  EXPECT_EQ(fake_target_->most_keys, 0u);
+  EXPECT_EQ(fake_source_->rows, 1000u);
+  EXPECT_EQ(fake_target_->pages, 17);
 }
 
 TEST_F(PageCompareTest, EachUnequalKeyIsNamedOnce) {
@@ -256,15 +258,41 @@ TEST_F(PageCompareTest, ItGoesOnFromEachPlaceAndReadsNothingTwice) {
   target_["a extra"] = target_["zz extra"] = "x";
   const All whole = Compare();
   ASSERT_EQ(whole.keys.size(), 4u);
-  for (size_t done = 1; done <= whole.places.size(); ++done) {
+  EXPECT_EQ(fake_source_->rows, 2000u);
+  for (size_t done = 1; done <= whole.states.size(); ++done) {
+    fake_source_->rows = fake_source_->asked = 0;
     const All before = Compare({}, done);
-    const All after = Compare(before.places.back());
+    const All after = Compare(before.states.back());
     Keys keys = before.keys;
     keys.insert(keys.end(), after.keys.begin(), after.keys.end());
     std::sort(keys.begin(), keys.end());
     EXPECT_EQ(keys, whole.keys) << done;
     EXPECT_EQ(before.source_rows + after.source_rows, 1000u) << done;
     EXPECT_EQ(before.target_rows + after.target_rows, 1001u) << done;
+    EXPECT_EQ(fake_source_->rows, 2000u) << done;
+    EXPECT_LT(fake_source_->asked, 20u) << done;
+  }
+}
+
+TEST_F(PageCompareTest, WithoutItsSumsItAsksForAllThatIsLeft) {
+  target_.erase(Name(7));
+  target_[Name(993)] = "changed";
+  target_["a extra"] = target_["zz extra"] = "x";
+  const All whole = Compare();
+  for (const char* sums : {"", "\x01 of something else"}) {
+    for (size_t done = 1; done <= whole.states.size(); ++done) {
+      const All before = Compare({}, done);
+      if (before.states.back().place.step == PagePlace::Step::kSums) {
+        continue;  // begins anew
+      }
+      const All after = Compare({before.states.back().place, sums});
+      Keys keys = before.keys;
+      keys.insert(keys.end(), after.keys.begin(), after.keys.end());
+      std::sort(keys.begin(), keys.end());
+      EXPECT_EQ(keys, whole.keys) << done;
+      EXPECT_EQ(before.source_rows + after.source_rows, 1000u) << done;
+      EXPECT_EQ(before.target_rows + after.target_rows, 1001u) << done;
+    }
   }
 }
 
@@ -279,10 +307,7 @@ TEST_F(PageCompareTest, RowsThatChangeMeanwhileAreCandidatesAtMost) {
     }
     return {};
   };
-  const All all = Compare();
-  EXPECT_TRUE(std::count(all.keys.begin(), all.keys.end(), "extra") == 1);
-  EXPECT_TRUE(std::count(all.keys.begin(), all.keys.end(), Name(301)) == 1);
-  EXPECT_EQ(all.keys.size(), 2u) << "what is the same on both sides now is none";
+  EXPECT_EQ(Compare().keys, (Keys{"extra", Name(301)})) << "what is the same on both sides now is none";
 }
 
 TEST_F(PageCompareTest, PagesGrowAndAreBoundedInBytes) {
@@ -297,7 +322,7 @@ TEST_F(PageCompareTest, PagesGrowAndAreBoundedInBytes) {
   fake_source_->pages.clear();
   EXPECT_EQ(Compare().source_rows, 1000u);
   EXPECT_EQ(fake_source_->pages.back(), 1u);
-  EXPECT_EQ(std::count(fake_source_->pages.begin(), fake_source_->pages.end(), 64), 3);
+  EXPECT_LT(std::count(fake_source_->pages.begin(), fake_source_->pages.end(), 64), 5);
   limits_.expected_rows = kRows;
   limits_.expected_bytes = uint64_t{kRows} * 5'000;
   fake_source_->pages.clear();
@@ -307,7 +332,7 @@ TEST_F(PageCompareTest, PagesGrowAndAreBoundedInBytes) {
 
 TEST_F(PageCompareTest, APageWhoseReadFailedIsReadAgainAndCountsOnce) {
   target_["extra"] = "x";
-  for (const int page : {1, 5, 16, 17, 20}) {
+  for (const int page : {1, 5, 17, 18, 20, 30}) {
     fake_target_->pages = 0;
     fake_target_->fails_at = page;
     const All all = Compare();
@@ -325,15 +350,15 @@ TEST_F(PageCompareTest, StopsInTheMiddleOfAPage) {
     return {};
   };
   PagedComparison pages(table_.get(), limits_, {});
-  const auto page = pages.Next(sides_, &pressure_, stop.get_token(), nullptr);
+  const auto page = pages.Next(sides_, &pressure_, stop.get_token());
   ASSERT_FALSE(page);
   EXPECT_EQ(page.error().code, "CF1801");
 }
 
 TEST_F(PageCompareTest, APlaceThatIsNoneIsRefused) {
   for (const char* place : {"x", "some bytes that are no key of one column"}) {
-    PagedComparison pages(table_.get(), limits_, {PagePlace::Side::kSource, place});
-    const auto page = pages.Next(sides_, &pressure_, {}, nullptr);
+    PagedComparison pages(table_.get(), limits_, {PagePlace::Step::kSource, place});
+    const auto page = pages.Next(sides_, &pressure_, {});
     ASSERT_FALSE(page);
     EXPECT_EQ(page.error().code, "CF1803");
   }

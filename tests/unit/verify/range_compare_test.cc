@@ -91,7 +91,7 @@ class FakeTarget : public apply::RowReader {
                 const FieldsSink&) override {
     return {};
   }
-  Status ReadKeyPage(const apply::Route&, std::string_view, uint64_t, const FieldsSink&) override { return {}; }
+  Status ReadPage(const apply::Route&, std::string_view, uint64_t, const FieldsSink&) override { return {}; }
   void Cancel() override {}
 
   int reads = 0;
