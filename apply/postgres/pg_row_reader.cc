@@ -422,8 +422,7 @@ class PgRowReader final : public RowReader {
     elements->clear();
     for (size_t i = 0; i < parts.size(); ++i) {
       const bool scaled = columns[i].IsNumeric() && parts[i].size() >= kScaleAt + 2;
-      elements->push_back(scaled ? WithScale(parts[i], route.targets[columns[i].source].scale)
-                                 : std::string(parts[i]));
+      elements->push_back(scaled ? WithScale(parts[i], route.targets[columns[i].source].scale) : std::string(parts[i]));
     }
     return {};
   }
