@@ -71,7 +71,8 @@ void DecodeRecordsOf(std::string_view bytes) {
   const LogKey key(Seq{1}, kCommitPart);
   (void)Unseal(key.view(), bytes, "bytes");
   // Past the checksum, which would hide everything behind it from a fuzzer.
-  if (const auto record = DecodeCommitRecord(key.view(), Sealed(key.view(), bytes), "bytes")) {
+  const std::string sealed = Sealed(key.view(), bytes);  // a record borrows from it
+  if (const auto record = DecodeCommitRecord(key.view(), sealed, "bytes")) {
     DecodeBlockOf(std::string(record->block));
   }
   (void)DecodeTail(bytes);
