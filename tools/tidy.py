@@ -24,7 +24,7 @@ import sys
 import time
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-FOLDERS = ("core", "db", "state", "capture", "snapshot", "apply", "tools", "bench")
+FOLDERS = ("core", "db", "state", "capture", "snapshot", "apply", "verify", "tools", "bench")
 TIDY = "clang-tidy-16"
 INCLUDE = re.compile(rb'^\s*#\s*include\s+"([^"]+)"', re.MULTILINE)
 

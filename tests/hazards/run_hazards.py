@@ -44,11 +44,13 @@ def attempt(run, source, target, function):
         scene.close(True)
         return None
     except Exception as error:
+        logs = [move.log_tail(3000) for move in scene.moves] if scene else []
         if scene:
             scene.close(False)
-        if isinstance(error, (stage.Wrong, migration.MigrationError, compare.CompareError, servers.SqlError, servers.ServerError)):
+        if isinstance(error, migration.MigrationError):  # has the log in it
             return "%s: %s" % (type(error).__name__, error)
-        return traceback.format_exc()
+        known = isinstance(error, (stage.Wrong, compare.CompareError, servers.SqlError, servers.ServerError))
+        return "\n".join(["%s: %s" % (type(error).__name__, error) if known else traceback.format_exc()] + logs)
 
 
 def main():
