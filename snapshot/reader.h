@@ -32,6 +32,9 @@ class Reader {
   };
   virtual Result<Window> OpenSnapshot() = 0;
 
+  // Ends it: while a reader waits, the source need not keep what others change and delete.
+  virtual Status EndSnapshot() = 0;
+
   // The same with low = high, for what cannot have a window. Transient CF1605 if the source did not hold still long
   // enough (only servers that do not tell a snapshot's position).
   virtual Result<Position> OpenExactSnapshot() = 0;

@@ -127,7 +127,8 @@ bool IsOrdered(ColumnType type) {
 }  // namespace
 
 bool CanPage(const apply::Route& route) {
-  return route.identity != apply::RowIdentity::kWholeRow &&
+  // A unique key may be one that the source cannot walk: hashed (MariaDB), invisible (MySQL) or ignored.
+  return route.identity == apply::RowIdentity::kPrimaryKey &&
          std::all_of(route.key.begin(), route.key.end(),
                      [&](uint32_t column) { return IsOrdered(route.source.columns[column].type); });
 }
@@ -244,8 +245,11 @@ Result<PagedComparison::Place> PagedComparison::ReadSourcePage(const Place& from
   const apply::Route& route = table_.route();
   std::vector<Value> after;
   if (!DecodeKey(from.after, route.key.size(), &after)) {
-    return MakeError(ErrorClass::kCorrupt, "CF1803", "verify",
-                     "the place in {} up to which it is compared is unreadable", route.source.QualifiedName());
+    auto error = MakeError(ErrorClass::kCorrupt, "CF1803", "verify",
+                           "the place in {} up to which it is compared is unreadable", route.source.QualifiedName());
+    error.value().object = route.source.QualifiedName();
+    error.value().fix = "crossfade verify --restart";
+    return error;
   }
   std::string last = from.after;
   std::string fields;
@@ -261,7 +265,9 @@ Result<PagedComparison::Place> PagedComparison::ReadSourcePage(const Place& from
         table_.KeyOf(fields, &key);
         EncodeKey(row, route.key, &last);
         ++rows;
-        bytes += fields.size();
+        for (const Value& value : row) {  // not `fields`: what is excluded or hashed is read all the same
+          bytes += sizeof(value.u) + value.bytes.size();
+        }
         return sink(DigestOf(key), DigestOf(fields), key, fields);
       }));
   return Behind(from, std::move(last), rows, bytes);
@@ -395,13 +401,14 @@ Result<ComparedPage> PagedComparison::TargetPage(const Sides& sides, snapshot::C
   if (asked.empty()) {
     return page;
   }
+  // While this waits, no snapshot is held.
+  if (!pressure->Admit(asked.size(), stop)) {
+    return Stopped();
+  }
   CROSSFADE_TRY(sides.source->OpenSnapshot());
   const std::vector<uint32_t>& columns = table_.route().key;
   CROSSFADE_TRY(InShares(
       asked, columns.size() > 1 ? kTuplesAtOnce : kKeysAtOnce, stop, [&](std::span<const std::string> share) -> Status {
-        if (!pressure->Admit(share.size(), stop)) {
-          return Stopped();
-        }
         return ReadSourceBy(table_, columns, share, sides.source.get(),
                             [&](const Digest&, const Digest&, std::string_view key, apply::Fields) -> Status {
                               missing.erase(DigestOf(key));

@@ -223,6 +223,11 @@ Status Verifier::CompareWithRetry(const Piece& piece, Sides* sides, const std::s
       done = piece.pages ? ComparePages(piece, *sides, stop) : Compare(piece, *sides, stop);
     }
     if (done) {
+      // What comes next may wait, for the source's load or a person. It is counted: a connection that is lost now is
+      // no failure of this piece.
+      if (!sides->source->EndSnapshot()) {
+        *sides = {};
+      }
       return done;
     }
     *sides = {};  // after an error a reader can do nothing more
@@ -256,6 +261,7 @@ Status Verifier::Compare(const Piece& piece, const Sides& sides, const std::stop
 Status Verifier::ComparePages(const Piece& piece, const Sides& sides, const std::stop_token& stop) {
   Deadline keep_sums{};
   for (;;) {
+    CROSSFADE_TRY(sides.source->EndSnapshot());
     if (options_.between != nullptr && !options_.between->Admit(0, stop)) {
       return MakeError(ErrorClass::kTransient, "CF1801", "verify", "stopped");
     }

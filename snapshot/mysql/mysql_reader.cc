@@ -150,6 +150,8 @@ Result<Reader::Window> MySqlReader::OpenSnapshot() {
   return window;
 }
 
+Status MySqlReader::EndSnapshot() { return connection_->Execute("ROLLBACK"); }
+
 Result<Position> MySqlReader::OpenExactSnapshot() {
   CROSSFADE_TRY(connection_->Execute("ROLLBACK"));
   if (connection_->server().flavor == Flavor::kMariaDb) {
@@ -338,7 +340,7 @@ Status MySqlReader::ReadPage(const TableSchema& table, std::span<const uint32_t>
   CROSSFADE_TRY(connection_->Execute("ROLLBACK"));
   CROSSFADE_TRY(StartSnapshot());
   CROSSFADE_TRY(Select(table, SelectPage(table, key, after, max_rows, literal), sink));
-  return connection_->Execute("ROLLBACK");
+  return EndSnapshot();
 }
 
 Status MySqlReader::Select(const TableSchema& table, const std::string& sql, const RowSink& sink) {

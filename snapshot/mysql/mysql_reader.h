@@ -20,6 +20,7 @@ class MySqlReader : public Reader {
   static Result<std::unique_ptr<MySqlReader>> Open(const mysql::ConnectionOptions& options);
 
   Result<Window> OpenSnapshot() override;
+  Status EndSnapshot() override;
   Result<Position> OpenExactSnapshot() override;
   Status Read(const TableSchema& table, const ChunkRange& range, const RowSink& sink) override;
   Status ReadKeys(const TableSchema& table, std::span<const uint32_t> columns, std::span<const std::vector<Value>> keys,

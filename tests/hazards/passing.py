@@ -174,6 +174,38 @@ def a_comparison_shows_where_it_is_and_yields(scene):
            "%.1f s, status %d\n%s" % (took, yielding.returncode, err))
 
 
+@hazard("verify")
+def a_comparison_that_waits_holds_nothing_on_the_source(scene):
+    """Neither between chunks nor between pages: what the source must keep for our snapshot would be the load that we wait for."""
+    scene.own_source()
+    numbers = "WITH RECURSIVE s(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM s WHERE i < 900) SELECT %s FROM s"
+    scene.schema("CREATE TABLE t (id INT PRIMARY KEY, v INT); CREATE TABLE w (id VARCHAR(20) COLLATE {{nopad_bin}} PRIMARY KEY, v INT);"
+                 "INSERT INTO t " + numbers % "i, i" + "; INSERT INTO w " + numbers % "CONCAT('w', i), i" + ";"
+                 "INSERT INTO t SELECT id + 1000, v FROM t; INSERT INTO t SELECT id + 2000, v FROM t; INSERT INTO w SELECT CONCAT('x', id), v FROM w;"
+                 "INSERT INTO w SELECT CONCAT('y', id), v FROM w; ANALYZE TABLE t; ANALYZE TABLE w")
+    for without in ("t", "w"):
+        scene.new_target_database()
+        move = scene.migration(tenant=without, tables__exclude=[without], verify__chunk_rows=100, verify__max_rows_per_second=600, verify__readers=1)
+        move.start()
+        move.wait_phase("following")
+        scene.on_target("UPDATE %s SET v = -1 WHERE v = 7" % ("w" if without == "t" else "t"))  # is looked at again, too
+        beside = verify(move)
+        time.sleep(1.5)
+        move.command("pause")
+        stage.wait_until(lambda: open_transactions(scene) == 0, "it waits, and holds a snapshot", 15)
+        time.sleep(1)
+        expect(open_transactions(scene) == 0 and beside.poll() is None, "a snapshot while it is paused")
+        move.command("resume")
+        out, err = beside.communicate(timeout=90)
+        expect(beside.returncode == 1 and json.loads(out)["differences"] == 4, "status %d\n%s%s" % (beside.returncode, out, err))
+        move.stop()
+
+
+def open_transactions(scene):
+    return int(scene.source.value("SELECT COUNT(*) FROM information_schema.innodb_trx JOIN information_schema.processlist ON id = trx_mysql_thread_id WHERE user = '%s'"
+                                  % servers.MIGRATION_USER))
+
+
 def whole(scene, table):
     return int(scene.source.value("SELECT COUNT(*) FROM mysql.general_log WHERE command_type = 'Execute' AND argument LIKE '%%FROM `%s`.`%s`'"
                                   % (scene.database, table)))

@@ -59,10 +59,9 @@ VerifyWatch::VerifyWatch(const Config& config, SourceEngine* source, snapshot::C
 VerifyWatch::~VerifyWatch() {
   thread_.request_stop();
   thread_.join();
-  for (snapshot::CopyLimits* const limits : {within_, between_}) {
-    limits->SetBackOff({});
-    limits->SetPaused(false);
-  }
+  within_->SetBackOff({});
+  between_->SetBackOff({});
+  between_->SetPaused(false);
 }
 
 void VerifyWatch::Watch(const std::stop_token& stop) {
@@ -70,9 +69,7 @@ void VerifyWatch::Watch(const std::stop_token& stop) {
   std::string shown;
   auto next_line = std::chrono::steady_clock::now() + kLinesEvery;
   while (!stop.stop_requested()) {
-    const bool paused = std::filesystem::exists(pause);
-    within_->SetPaused(paused);
-    between_->SetPaused(paused);
+    between_->SetPaused(std::filesystem::exists(pause));  // a chunk that is begun ends: its snapshot is held no longer
     SleepFor(kEvery, stop);
     const verify::PassProgress progress = verifier_->progress();
     Measure(progress.rows);

@@ -71,6 +71,7 @@ class FakeSource : public SnapshotSource {
    public:
     FakeReader(FakeSource* source, std::shared_ptr<const Database> state) : source_(source), state_(std::move(state)) {}
 
+    Status EndSnapshot() override { return {}; }
     Result<Window> OpenSnapshot() override {
       ++source_->snapshots;
       const Position low = Open();

@@ -49,6 +49,7 @@ using Rows = std::map<std::string, std::string>;
 class FakeSource : public snapshot::Reader {
  public:
   explicit FakeSource(Rows* rows) : rows_(rows) {}
+  Status EndSnapshot() override { return {}; }
   Result<Window> OpenSnapshot() override { return Window{}; }
   Result<Position> OpenExactSnapshot() override { return Position{}; }
   Status Read(const TableSchema&, const ChunkRange&, const RowSink&) override { return {}; }

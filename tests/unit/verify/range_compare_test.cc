@@ -40,6 +40,7 @@ class FakeForm : public apply::RowForm {
 class FakeSource : public snapshot::Reader {
  public:
   explicit FakeSource(const Rows* rows) : rows_(rows) {}
+  Status EndSnapshot() override { return {}; }
   Result<Window> OpenSnapshot() override { return Window{}; }
   Result<Position> OpenExactSnapshot() override { return Position{}; }
   Status Read(const TableSchema&, const ChunkRange& range, const RowSink& sink) override {

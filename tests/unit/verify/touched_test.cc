@@ -246,6 +246,7 @@ TEST_F(TouchedTest, ATrimmedJournalIsSaidToBe) {
 
 class EmptySource : public snapshot::Reader {
  public:
+  Status EndSnapshot() override { return {}; }
   Result<Window> OpenSnapshot() override { return Window{}; }
   Result<Position> OpenExactSnapshot() override { return Position{}; }
   Status Read(const TableSchema&, const ChunkRange&, const RowSink&) override { return {}; }
