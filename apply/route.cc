@@ -82,7 +82,7 @@ Status CheckName(std::string_view object, std::string_view name) {
                          object, name, name.size(), kMaxNameBytes);
   error.value().object = object;
   error.value().found = name;
-  error.value().fix = "exclude the table, or rename it on the source";
+  error.value().fix = "give it a shorter name in [transform], or exclude the table";
   return error;
 }
 
@@ -193,7 +193,7 @@ Result<std::unique_ptr<Route>> MakeRoute(const TableSchema& table, const RouteRu
                              "{} has a column named like the tenant column {}", table.QualifiedName(), name);
       error.value().object = table.QualifiedName();
       error.value().found = "column " + name;
-      error.value().fix = "choose another name for tenant.column";
+      error.value().fix = "choose another name for tenant.column, or for the column in [transform]";
       return error;
     }
     CROSSFADE_TRY(CheckName(table.QualifiedName(), name));
@@ -201,6 +201,11 @@ Result<std::unique_ptr<Route>> MakeRoute(const TableSchema& table, const RouteRu
       return TwiceNamed(table.QualifiedName(), name);
     }
     route->columns.push_back(i);
+  }
+  if (route->columns.empty()) {
+    return Fail(Error{ErrorClass::kConfig, "CF1515", std::string(kComponent),
+                      fmt::format("all columns of {} are excluded", table.QualifiedName()), "", table.QualifiedName(),
+                      "no column left", fmt::format("exclude the table: tables.exclude = [\"{}\"]", table.name)});
   }
   ChooseIdentity(route.get());
   CROSSFADE_TRY(CheckKeysStay(*route));

@@ -9,21 +9,26 @@
 #include <charconv>
 #include <cstdio>
 
+#include "state/audit_log.h"
+
 namespace crossfade::apply {
 
 namespace {
 
 constexpr std::string_view kComponent = "apply.transform";
 constexpr size_t kHashDigits = 64;
+constexpr size_t kLeastKeyBytes = 16;
 constexpr int64_t kLargestPrecision = 1000;
 
+// Empty if OpenSSL refuses.
 std::string Hmac(std::string_view key, std::string_view bytes) {
   std::array<unsigned char, EVP_MAX_MD_SIZE> digest{};
   unsigned int size = 0;
-  HMAC(EVP_sha256(), key.data(), static_cast<int>(key.size()), reinterpret_cast<const unsigned char*>(bytes.data()),
-       bytes.size(), digest.data(), &size);
+  const unsigned char* made =
+      HMAC(EVP_sha256(), key.data(), static_cast<int>(key.size()), reinterpret_cast<const unsigned char*>(bytes.data()),
+           bytes.size(), digest.data(), &size);
   std::string hex;
-  for (unsigned int i = 0; i < size; ++i) {
+  for (unsigned int i = 0; made != nullptr && i < size; ++i) {
     fmt::format_to(std::back_inserter(hex), "{:02x}", digest[i]);
   }
   return hex;
@@ -132,7 +137,7 @@ std::string TransformRules::Fingerprint() const {
       add(fmt::format("{} {}", rule.exclude, static_cast<int>(rule.kind)));
     }
   }
-  return Hmac(hashes ? hash_key : "", text);
+  return state::Sha256(text + (hashes ? Hmac(hash_key, text) : ""));
 }
 
 Result<std::shared_ptr<const Transform>> Transform::Make(const ColumnRule& rule, const Column& source,
@@ -171,9 +176,12 @@ Status Transform::SetUpHash(const std::string& hash_key) {
     return Refused("a JSON document has no one text that could be hashed",
                    "exclude the column, or mask parts on the source");
   }
-  if (hash_key.empty()) {
-    return Refused("a hash without a key can be undone by trying values",
-                   "set transform.hash_key_env or transform.hash_key_file");
+  if (hash_key.size() < kLeastKeyBytes) {
+    return Refused(fmt::format("a hash with a key of fewer than {} bytes can be undone by trying", kLeastKeyBytes),
+                   "set transform.hash_key_env or transform.hash_key_file to a long key: openssl rand -hex 32");
+  }
+  if (Hmac(hash_key, "").size() != kHashDigits) {
+    return Refused("OpenSSL refuses HMAC-SHA-256 with this key", "use a key that OpenSSL's configuration allows");
   }
   hash_key_ = hash_key;
   target_ = PlainColumn(source_, ColumnType::kVarchar);
@@ -252,6 +260,9 @@ Result<Value> Transform::Apply(const Value& value, std::string* storage) const {
   switch (rule_.kind) {
     case TransformKind::kHash:
       *storage = Hmac(hash_key_, HasOneText(source_.type) ? TextOf(source_, value) : std::string(value.bytes));
+      if (storage->size() != kHashDigits) {
+        return MakeError(ErrorClass::kData, "CF1516", kComponent, "{}: OpenSSL did not hash a value", object_);
+      }
       return Value::OfBytes(ValueKind::kText, *storage);
     case TransformKind::kMask:
       return mask_;

@@ -1,6 +1,7 @@
 #include "apply/postgres/schema_build.h"
 
 #include <algorithm>
+#include <deque>
 #include <utility>
 
 #include "apply/postgres/chunk_loader.h"
@@ -325,9 +326,13 @@ class Remover {
       : connection_(connection), plan_(plan), options_(options) {}
 
   Status Run() {
+    CROSSFADE_TRY(FindUnplanned());
     // Children first: their parents have the lower rank.
     std::vector<const WantedTable*> tables;
     for (const WantedTable& table : plan_.tables) {
+      tables.push_back(&table);
+    }
+    for (const WantedTable& table : unplanned_) {
       tables.push_back(&table);
     }
     std::sort(tables.begin(), tables.end(),
@@ -349,6 +354,30 @@ class Remover {
   }
 
  private:
+  // Tables that were made or filled for the migration, and that configuration and source do not name now.
+  Status FindUnplanned() {
+    CROSSFADE_ASSIGN(const auto known, connection_->Select("SELECT schema_name, table_name FROM crossfade.object"
+                                                           " WHERE kind = 'table' AND migration = $1",
+                                                           {options_.fence.migration}));
+    for (const auto& row : known) {
+      const std::string schema = row[0].value_or("");
+      const std::string name = row[1].value_or("");
+      const bool planned = std::any_of(plan_.tables.begin(), plan_.tables.end(), [&](const WantedTable& table) {
+        return table.schema == schema && table.table == name;
+      });
+      if (planned) {
+        continue;
+      }
+      Route& route = routes_.emplace_back();
+      route.tenant_column = options_.tenancy.mode == TenancyMode::kColumn;
+      WantedTable& table = unplanned_.emplace_back();
+      table.route = &route;
+      table.schema = schema;
+      table.table = name;
+    }
+    return {};
+  }
+
   // What is to become of one table.
   Status Judge(const WantedTable& table, std::string* drop, std::vector<std::string>* statements) {
     const SchemaConnection::Parameters parameters = {table.schema, table.table, options_.fence.migration};
@@ -408,6 +437,8 @@ class Remover {
   SchemaConnection* connection_;
   const SchemaPlan& plan_;
   const SchemaBuildOptions& options_;
+  std::deque<Route> routes_;  // of unplanned_
+  std::deque<WantedTable> unplanned_;
 };
 
 }  // namespace

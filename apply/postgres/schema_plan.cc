@@ -56,6 +56,7 @@ class Planner {
  private:
   Status PlanTable(const Route& route);
   Status PlanColumns(const Route& route, WantedTable* table);
+  void CheckGenerated(const Route& route, uint32_t index);
   void PlanKey(const Route& route, const Key& key, WantedTable* table);
   void PlanForeignKey(const Route& route, const ForeignKey& key, WantedTable* table);
   bool ForeignKeyStands(const Route& route, const ForeignKey& key, const Route* parent);
@@ -108,12 +109,14 @@ Status Planner::PlanColumns(const Route& route, WantedTable* table) {
     column.comment = source.comment;
     if (auto translated = TranslateDefault(source, options_.types); translated && !column.numbered) {
       column.default_sql = std::move(*translated);
-    } else if (source.default_value && !column.numbered && source.generated == GeneratedKind::kNone) {
-      Find(false, "CF1535", object, "DEFAULT " + *source.default_value,
-           "this default has no exact counterpart in PostgreSQL; the column gets none",
+    } else if (const auto& given = route.source.columns[index].default_value;
+               given && !column.numbered && source.generated == GeneratedKind::kNone) {
+      Find(false, "CF1535", object, "DEFAULT " + *given,
+           "this default has no exact counterpart on the target; the column gets none",
            fmt::format("if one is wanted: ALTER TABLE {} ALTER COLUMN {} SET DEFAULT with what means the same",
                        table->QualifiedName(), postgres::Connection::Identifier(column.name)));
     }
+    CheckGenerated(route, index);
     if (source.generated != GeneratedKind::kNone) {
       Find(false, "CF1544", object, source.generation_expression,
            "a generated column: its values are copied, but the target does not compute them",
@@ -122,6 +125,25 @@ Status Planner::PlanColumns(const Route& route, WantedTable* table) {
     table->columns.push_back(std::move(column));
   }
   return {};
+}
+
+// What a rule hides would stand beside it in clear.
+void Planner::CheckGenerated(const Route& route, uint32_t index) {
+  const Column& generated = route.source.columns[index];
+  if (generated.generated == GeneratedKind::kNone || route.transforms[index]) {
+    return;
+  }
+  for (uint32_t i = 0; i < route.source.columns.size(); ++i) {
+    const bool there = std::find(route.columns.begin(), route.columns.end(), i) != route.columns.end();
+    const std::string name = SourceQuoted(route.source.columns[i].name);
+    if ((!there || route.transforms[i]) && generated.generation_expression.find(name) != std::string::npos) {
+      Find(true, "CF1549", route.source.name + "." + generated.name, generated.generation_expression,
+           fmt::format("this column is made of {}, which [transform] {}, and would bring its value along", name,
+                       there ? "changes" : "excludes"),
+           fmt::format("[transform.columns.{}] {} = {{ exclude = true }}, or another rule", route.source.name,
+                       generated.name));
+    }
+  }
 }
 
 Status Planner::PlanTable(const Route& route) {

@@ -7,7 +7,7 @@ import json
 import reporting
 from stage import expect, hazard
 
-KEY = "the key of acme"
+KEY = "the long key of acme"
 
 SCHEMA = """
 CREATE TABLE customer (id INT PRIMARY KEY, email VARCHAR(60) NOT NULL, phone VARCHAR(20), fax VARCHAR(20), zip INT UNSIGNED, score DECIMAL(8,2), code VARCHAR(20),
@@ -214,7 +214,8 @@ def transforms_that_changed_are_refused(scene):
     refused("CF1728", transform__columns__customer__email=None)
     refused("CF1728", transform__columns__customer__phone={"name": "tel", "mask": "**"})
     refused("CF1728", transform__columns__customer__pin={"exclude": True})
-    refused("CF1728", key="another")
+    refused("CF1728", key="another key of acme")
+    refused("CF1515", key="too short a key")
     refused("CF1706", key="")
     refused("CF1515", transform__hash_key_env=None)
     refused("CF1515", transform__columns__customer__id={"hash": True})
@@ -253,3 +254,40 @@ def a_value_that_cannot_be_cast_stops_and_shows_no_other(scene):
     scene.sql("UPDATE customer SET code = 'b' WHERE id = 7")
     move.start("--until", "caught-up")
     expect(move.wait() == 5 and "CF1516" in move.log_tail(), move.log_tail())
+
+
+@hazard()
+def abort_takes_away_what_other_rules_made(scene):
+    """Also when the rules were changed, the key is lost, or the source's table is gone; and nothing of another tenant."""
+    scene.schema(SCHEMA)
+    second = transforming(scene, "second")
+    second.run_until_caught_up()
+    move = transforming(scene)
+    move.run_until_caught_up()
+    before = stored(scene, "second")
+    move.settings["transform.tables.customer"] = "kunde"
+    del move.environment["CROSSFADE_TEST_HASH_KEY"]
+    move.write()
+    scene.sql("DROP TABLE word")
+    code, out, err = move.command("abort", "--yes")
+    expect(code == 0, "abort ended with status %d\n%s%s" % (code, out, err))
+    left = stored(scene, "acme")
+    expect(not any(left.values()), "left: %s" % {table: len(rows) for table, rows in left.items()})
+    expect(before["client"] and stored(scene, "second") == before, "the other tenant's rows are not what they were")
+    code, out, err = second.command("abort", "--yes")
+    expect(code == 0, "abort ended with status %d\n%s%s" % (code, out, err))
+    tables = scene.on_target("SELECT tablename FROM pg_tables WHERE schemaname = 'public'").split()
+    expect(not tables, "left: %s" % tables)
+
+
+@hazard()
+def a_generated_column_does_not_show_what_a_rule_hides(scene):
+    scene.schema("CREATE TABLE person (id INT PRIMARY KEY, email VARCHAR(60), low VARCHAR(60) AS (LOWER(email)) STORED, length INT AS (id + 1) STORED);"
+                 "INSERT INTO person (id, email) VALUES (1, 'A@secret.example')")
+    move = scene.migration(transform__columns__person__email={"mask": "***"})
+    code, out, err = move.command("run")
+    expect(code == 1 and "CF1549 person.low" in err and "CF1549 person.length" not in err, "run ended with status %d\n%s%s" % (code, out, err))
+    move.settings["transform.columns.person.low"] = {"exclude": True}
+    move.write()
+    move.run_until_caught_up()
+    expect(scene.on_target("SELECT id, email, length FROM person").strip() == "1\t***\t2", scene.on_target("SELECT * FROM person"))

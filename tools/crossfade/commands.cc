@@ -6,6 +6,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <filesystem>
 #include <fstream>
@@ -106,7 +107,14 @@ Status AbortMigration(const Config& config) {
   CROSSFADE_TRY(target->TakeOver(owner, false, {}));
   CROSSFADE_ASSIGN(const std::unique_ptr<SourceEngine> source, MakeSourceEngine(config));
   CROSSFADE_ASSIGN(const SourceCatalog catalog, source->ReadCatalog());
-  CROSSFADE_ASSIGN(const apply::RouteSet routes, RoutesOf(config, catalog.tables));
+  // Names alone matter here: rules that cannot be read any more must not keep anybody from taking the rows away.
+  apply::RouteRules rules = RulesOf(config);
+  rules.transforms.columns.clear();
+  std::erase_if(rules.transforms.tables, [&](const auto& rename) {
+    return !rules.Includes(rename.first) || std::none_of(catalog.tables.begin(), catalog.tables.end(),
+                                                         [&](const TableSchema& t) { return t.name == rename.first; });
+  });
+  CROSSFADE_ASSIGN(const apply::RouteSet routes, apply::RouteSet::Make(catalog.tables, rules));
   CROSSFADE_TRY(target->Abort(routes));
   std::error_code error;
   for (const char* part : {"journal", kDamagedJournal, "status.json", "status.json.next", "pause", "verify.lock",

@@ -11,6 +11,8 @@
 namespace crossfade::apply {
 namespace {
 
+const std::string kKey = "0123456789abcdef";
+
 Column Of(ColumnType type) {
   Column column;
   column.name = "c";
@@ -23,7 +25,7 @@ Column Of(ColumnType type) {
   return column;
 }
 
-Result<std::shared_ptr<const Transform>> Make(ColumnRule rule, const Column& column, const std::string& key = "k") {
+Result<std::shared_ptr<const Transform>> Make(ColumnRule rule, const Column& column, const std::string& key = kKey) {
   return Transform::Make(rule, column, "shop.t.c", key);
 }
 
@@ -48,13 +50,14 @@ const ColumnRule kHash{.kind = TransformKind::kHash};
 Value Text(std::string_view text) { return Value::OfBytes(ValueKind::kText, text); }
 Value Decimal(std::string_view text) { return Value::OfBytes(ValueKind::kDecimal, text); }
 
-// The value was made with: printf %s jo@example.org | openssl dgst -sha256 -hmac k
+// The value was made with: printf %s jo@example.org | openssl dgst -sha256 -hmac 0123456789abcdef
 TEST(TransformTest, HashesWithTheKeyAsAnybodyCanCompute) {
   EXPECT_EQ(Stored(kHash, Of(ColumnType::kVarchar), Text("jo@example.org")),
-            "79839681ef7ddf4bec9f49f245c14b2042ce10b816a72ce505e17e1b1df9e0c7");
+            "a2d80bcc8c186b92b94055716d98370aad31740e6e1622b7f4876f1e6999d80c");
   EXPECT_EQ(Stored(kHash, Of(ColumnType::kInt), Value::Int(-5)), Stored(kHash, Of(ColumnType::kVarchar), Text("-5")));
   EXPECT_EQ(Stored(kHash, Of(ColumnType::kVarchar), Value::Null()), "NULL");
   EXPECT_EQ(CodeOf(Make(kHash, Of(ColumnType::kVarchar), "")), "CF1515");
+  EXPECT_EQ(CodeOf(Make(kHash, Of(ColumnType::kVarchar), "fifteen letters")), "CF1515");
   EXPECT_EQ(CodeOf(Make(kHash, Of(ColumnType::kJson))), "CF1515");
   const auto transform = *Make(kHash, Of(ColumnType::kInt));
   EXPECT_EQ(transform->target().type, ColumnType::kVarchar);
@@ -128,7 +131,7 @@ TEST(TransformTest, CastsToNumbersAreExactOrStop) {
 RouteRules With(std::map<std::string, std::map<std::string, ColumnRule>> columns,
                 std::map<std::string, std::string> tables = {}) {
   RouteRules rules;
-  rules.transforms = {std::move(tables), std::move(columns), "k"};
+  rules.transforms = {std::move(tables), std::move(columns), kKey};
   return rules;
 }
 
@@ -174,6 +177,12 @@ TEST(TransformRouteTest, RefusesNamesThatAreNotThereOrTaken) {
   EXPECT_EQ(CodeOf(RouteSet::Make(Family(), With({{"heap", {{"a", {.name = "b"}}}}}))), "CF1518");
   EXPECT_EQ(CodeOf(RouteSet::Make(Family(), With({{"heap", {{"a", {.name = "tenant_id"}}}}}))), "CF1510");
   EXPECT_EQ(CodeOf(RouteSet::Make(Family(), With({{"heap", {{"a", {.name = std::string(64, 'x')}}}}}))), "CF1511");
+}
+
+TEST(TransformRouteTest, ATableKeepsAColumn) {
+  const ColumnRule out{.exclude = true};
+  EXPECT_EQ(CodeOf(RouteSet::Make(Family(), With({{"heap", {{"a", out}, {"b", out}}}}))), "CF1515");
+  EXPECT_TRUE(RouteSet::Make(Family(), With({{"heap", {{"a", out}}}})));
 }
 
 TEST(TransformRouteTest, FingerprintTellsRulesAndKeyApart) {

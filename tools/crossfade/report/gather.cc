@@ -231,6 +231,10 @@ class Gatherer {
       AddTable(*route);
     }
     if (data_.record) {
+      if (const Status same = CheckTransforms(*routes, data_.record->state, config_); !same) {
+        data_.unread.push_back(same.error().message);
+      }
+      std::erase_if(data_.record->state.facts, [](const std::string& fact) { return fact.find(' ') != fact.npos; });
       ReadPlan(*routes);
     }
   }
