@@ -10,6 +10,8 @@ import servers
 import snapshot
 
 MEMORY_MIB = 200
+FINAL_CHECK_MS = 100
+TOUCHED = (0, 100, 1000, 10000)  # rows of one transaction
 
 
 # What is dearest to bring to one form: JSON is compared by value, numbers by all their digits.
@@ -55,7 +57,37 @@ def plain_read(source, target, inside, database, tables):
     return time.monotonic() - began
 
 
-def measure_one(options, engine, rows, fill, inside, tables):
+def final_check(moved, touched):
+    """Milliseconds of the final check right behind a transaction that touched so many rows of which none is compared yet."""
+    for _ in range(20):  # the comparison in the background may have been faster
+        if touched:
+            moved.source.client("UPDATE %s SET %s WHERE id <= %d" % (moved.touched + (touched,)), moved.database)
+        moved.wait_applied()
+        code, out, err = moved.command("verify", "--final", "--json")
+        answer = json.loads(out) if out.startswith("{") else {}
+        if code != 0 or answer.get("result") != "equal":
+            raise measure.BenchError("crossfade verify --final ended with status %d\n%s%s" % (code, out, err))
+        if answer["touched_keys"] >= touched:
+            return answer["check_ms"]
+    raise measure.BenchError("no final check met %d rows that were not compared yet" % touched)
+
+
+def final_checks(moved, workload, runs):
+    """With the comparison in the background, and its first pass over all tables behind it."""
+    moved.settings["verify.continuous"] = True
+    moved.write()
+    moved.start()
+    measure.wait_status(moved, lambda status: status["verify"]["full_began_us"] > 0)
+    records = []
+    for touched in TOUCHED:
+        took = [final_check(moved, touched) for _ in range(runs)]
+        measure.say("%s: final check, %d rows touched: %s ms" % (workload, touched, ", ".join("%.1f" % ms for ms in took)))
+        records.append(measure.limit(workload, "final check, %d rows touched" % touched, "ms", took, FINAL_CHECK_MS, "limit"))
+    moved.stop()
+    return records
+
+
+def measure_one(options, engine, rows, fill, inside, tables, touch):
     samples = measure.Samples("verify" if engine == "mariadb" else "verify-mysql", "rows compared", "rows/s", "both sides read", target=0.7)
     memory = []
     with servers.Run() as run:
@@ -72,14 +104,16 @@ def measure_one(options, engine, rows, fill, inside, tables):
                 measure.say("%s: %s %.1f s, %.0f rows/s" % (samples.workload, who, took, rows / took))
                 (samples.ours if who == "crossfade" else samples.peer).append(rows / took)
         moved.stop()
-    return [samples.record(), measure.limit(samples.workload, "VmHWM of the comparison", "MiB", memory, MEMORY_MIB, "limit")]
+        moved.touched = (tables[0], touch)
+        checks = final_checks(moved, samples.workload, options.runs)
+    return [samples.record(), measure.limit(samples.workload, "VmHWM of the comparison", "MiB", memory, MEMORY_MIB, "limit")] + checks
 
 
 def measure_all(options):
     rows = 2_000_000 // options.scale
     records = measure_one(options, "mariadb", rows, lambda source: snapshot.prepare(source, rows), snapshot.DATABASE,
-                          ["sbtest%d" % n for n in range(1, snapshot.TABLES + 1)])
+                          ["sbtest%d" % n for n in range(1, snapshot.TABLES + 1)], "k = k + 1")
     if servers.mysql_root() is not None:
         mixed = 500_000 // options.scale
-        records += measure_one(options, "mysql", mixed, lambda source: source.client(MIXED % mixed), "mixed", ["rows_of_all"])
+        records += measure_one(options, "mysql", mixed, lambda source: source.client(MIXED % mixed), "mixed", ["rows_of_all"], "amount = amount + 1")
     return records
