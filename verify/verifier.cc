@@ -62,6 +62,7 @@ Result<Outcome> Verifier::Run(const std::stop_token& stop) {
   CROSSFADE_ASSIGN(const Sides last, open_());
   CROSSFADE_ASSIGN(outcome_.upto, Applied(last));
   outcome_.ended_us = WallMicros();
+  const std::lock_guard lock(mutex_);  // who shows the progress may still look
   return std::move(outcome_);
 }
 
