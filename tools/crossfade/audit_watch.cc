@@ -23,6 +23,7 @@ constexpr milliseconds kLongestPause{30'000};
 
 AuditWatch::AuditWatch(const Config* config, StatusBoard* board, std::function<void()> on_failure)
     : config_(config), board_(board), on_failure_(std::move(on_failure)) {
+  board_->RecordPhasesWith([this](const std::vector<PhaseChange>& changes) { RecordPhases(changes); });
   thread_ = std::jthread([this](const std::stop_token& stop) { Work(stop); });
 }
 
@@ -32,17 +33,19 @@ Status AuditWatch::Finish() {
   if (thread_.joinable()) {
     thread_.request_stop();
     thread_.join();
-    RecordPhases();
+    (void)board_->Show();
+    board_->RecordPhasesWith(nullptr);
   }
+  const std::lock_guard lock(mutex_);
   return failure_ ? Status(Fail(*failure_)) : Status();
 }
 
 void AuditWatch::Work(const std::stop_token& stop) {
   milliseconds pause = kFirstPause;
   auto next = std::chrono::steady_clock::now();
-  while (!stop.stop_requested() && !failure_) {
-    RecordPhases();
-    if (recorded_ > told_ && std::chrono::steady_clock::now() >= next) {
+  while (!stop.stop_requested()) {
+    (void)board_->Show();
+    if (Recorded() > told_ && std::chrono::steady_clock::now() >= next) {
       const bool again = TellTarget();
       pause = again ? std::min(pause * 2, kLongestPause) : kFirstPause;
       next = std::chrono::steady_clock::now() + (again ? pause : milliseconds(0));
@@ -51,8 +54,14 @@ void AuditWatch::Work(const std::stop_token& stop) {
   }
 }
 
-void AuditWatch::RecordPhases() {
-  for (const PhaseChange& change : board_->TakePhaseChanges(PhaseReader::kAudit)) {
+uint64_t AuditWatch::Recorded() {
+  const std::lock_guard lock(mutex_);
+  return recorded_;
+}
+
+void AuditWatch::RecordPhases(const std::vector<PhaseChange>& changes) {
+  const std::lock_guard lock(mutex_);
+  for (const PhaseChange& change : changes) {
     nlohmann::json details = {{"phase", PhaseName(change.phase)}, {"at_us", change.at_us}};
     if (!change.code.empty()) {
       details["code"] = change.code;
@@ -68,7 +77,7 @@ void AuditWatch::RecordPhases() {
 }
 
 bool AuditWatch::TellTarget() {
-  const uint64_t recorded = recorded_;
+  const uint64_t recorded = Recorded();
   const Result<bool> kept = KeepHead(*config_);
   if (kept && *kept) {
     told_ = recorded;

@@ -1,9 +1,13 @@
 // Keeps the audit log of a run: its phases, and the log's head on the target.
 #pragma once
 
+#include <cstdint>
 #include <functional>
+#include <mutex>
 #include <optional>
+#include <string>
 #include <thread>
+#include <vector>
 
 #include "tools/crossfade/config.h"
 #include "tools/crossfade/status.h"
@@ -25,18 +29,20 @@ class AuditWatch {
 
  private:
   void Work(const std::stop_token& stop);
-  void RecordPhases();
+  uint64_t Recorded();
+  void RecordPhases(const std::vector<PhaseChange>& changes);
   // Whether another attempt is due, later.
   bool TellTarget();
 
   const Config* config_;
   StatusBoard* board_;
   const std::function<void()> on_failure_;
-  uint64_t recorded_ = 1;  // seq of the last record known here; at first: there is one, of the start
+  std::mutex mutex_;
+  uint64_t recorded_ = 1;  // guarded by mutex_; seq of the last record known here; at first: there is one, of the start
+  std::optional<Error> failure_;  // guarded by mutex_
   uint64_t told_ = 0;
   std::string told_of_;  // the last failure, so that each is logged once
-  std::optional<Error> failure_;
-  std::jthread thread_;  // the only one to use the above, until it has ended
+  std::jthread thread_;  // the only one to use told_ and told_of_, until it has ended
 };
 
 }  // namespace crossfade::tools

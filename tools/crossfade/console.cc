@@ -56,7 +56,7 @@ std::string Line(const StatusReport& report) {
 
 }  // namespace
 
-Console::Console(const StatusBoard* board, ConsoleMode mode) : board_(board) {
+Console::Console(StatusBoard* board, ConsoleMode mode) : board_(board) {
   if (mode == ConsoleMode::kNone) {
     return;
   }
@@ -69,7 +69,7 @@ Console::~Console() = default;
 void Console::RunBars(std::stop_token stop) {
   while (!stop.stop_requested()) {
     SleepFor(kBarsEvery, stop);
-    const StatusReport report = board_->Read();
+    const StatusReport report = board_->Show();
     std::string line = Line(report);
     if (report.phase == Phase::kCopying) {
       const CopyTotals totals = Totals(report);
@@ -86,7 +86,7 @@ void Console::RunLines(std::stop_token stop) {
   std::string last;
   while (!stop.stop_requested()) {
     SleepFor(kLinesEvery, stop);
-    const std::string line = Line(board_->Read());
+    const std::string line = Line(board_->Show());
     if (line != last) {
       fmt::print("{}\n", line);
       std::fflush(stdout);

@@ -13,14 +13,14 @@ enum class ConsoleMode : uint8_t { kAuto, kLines, kNone };
 // Prints to standard output from a thread of its own until it is destroyed.
 class Console {
  public:
-  Console(const StatusBoard* board, ConsoleMode mode);
+  Console(StatusBoard* board, ConsoleMode mode);
   ~Console();
 
  private:
   void RunBars(std::stop_token stop);
   void RunLines(std::stop_token stop);
 
-  const StatusBoard* board_;
+  StatusBoard* board_;
   std::jthread thread_;
 };
 

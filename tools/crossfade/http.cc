@@ -10,7 +10,7 @@ namespace {
 
 class Server : public HttpServer {
  public:
-  explicit Server(const StatusBoard* board) {
+  explicit Server(StatusBoard* board) {
     // One thread for each connection: two are plenty for a scraper and a person.
     server_.new_task_queue = [] { return new httplib::ThreadPool(2); };
     server_.set_read_timeout(5);
@@ -18,10 +18,10 @@ class Server : public HttpServer {
     server_.set_keep_alive_max_count(1);
     server_.set_payload_max_length(1024);
     server_.Get("/status", [board](const httplib::Request&, httplib::Response& response) {
-      response.set_content(StatusJson(board->Read()), "application/json");
+      response.set_content(StatusJson(board->Show()), "application/json");
     });
     server_.Get("/metrics", [board](const httplib::Request&, httplib::Response& response) {
-      response.set_content(StatusMetrics(board->Read()), "text/plain; version=0.0.4");
+      response.set_content(StatusMetrics(board->Show()), "text/plain; version=0.0.4");
     });
   }
 
@@ -52,7 +52,7 @@ class Server : public HttpServer {
 
 }  // namespace
 
-Result<std::unique_ptr<HttpServer>> HttpServer::Start(const std::string& listen, const StatusBoard* board) {
+Result<std::unique_ptr<HttpServer>> HttpServer::Start(const std::string& listen, StatusBoard* board) {
   const size_t colon = listen.rfind(':');
   const std::string host = listen.substr(0, colon);
   int port = -1;

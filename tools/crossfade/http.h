@@ -13,7 +13,7 @@ namespace crossfade::tools {
 class HttpServer {
  public:
   // `listen` is "address:port"; port 0 takes a free one. Config error CF1735 if it cannot be bound.
-  static Result<std::unique_ptr<HttpServer>> Start(const std::string& listen, const StatusBoard* board);
+  static Result<std::unique_ptr<HttpServer>> Start(const std::string& listen, StatusBoard* board);
   virtual ~HttpServer() = default;
   virtual std::string address() const = 0;
 };

@@ -163,6 +163,25 @@ void StatusBoard::SetPhase(Phase phase) {
   Update([&](StatusReport* report) { report->phase = phase; });
 }
 
+StatusReport StatusBoard::Show() {
+  const std::lock_guard recording(recording_);
+  while (recorder_) {
+    {
+      const std::lock_guard lock(mutex_);
+      if (changes_[static_cast<size_t>(PhaseReader::kAudit)].empty()) {
+        return report_;
+      }
+    }
+    recorder_(TakePhaseChanges(PhaseReader::kAudit));
+  }
+  return Read();
+}
+
+void StatusBoard::RecordPhasesWith(PhaseRecorder recorder) {
+  const std::lock_guard recording(recording_);
+  recorder_ = std::move(recorder);
+}
+
 void StatusBoard::NoteChange() {
   constexpr size_t kMostChanges = 100;
   const bool failed = report_.phase == Phase::kFailed && report_.last_error;

@@ -4,6 +4,7 @@
 #include <array>
 #include <atomic>
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <mutex>
 #include <optional>
@@ -96,6 +97,8 @@ struct StatusReport {
 // Who keeps changes of phase.
 enum class PhaseReader : uint8_t { kHistory, kAudit };
 
+using PhaseRecorder = std::function<void(const std::vector<PhaseChange>&)>;
+
 // Thread-safe.
 class StatusBoard {
  public:
@@ -112,6 +115,11 @@ class StatusBoard {
     const std::lock_guard lock(mutex_);
     return report_;
   }
+  // The same for somebody outside of this process: a phase is recorded before it is shown, so that what an operator
+  // does when seeing it stands behind it in the record. May write to the disk.
+  StatusReport Show();
+  // Who records: called by Show(), by one thread at a time, and never again once this has been called with nothing.
+  void RecordPhasesWith(PhaseRecorder recorder);
   void SetPhase(Phase phase);
   void SetError(const Error& error);
   // The changes of phase since the last call of this reader, the latest ones if they were very many.
@@ -122,6 +130,8 @@ class StatusBoard {
 
   mutable std::mutex mutex_;
   StatusReport report_;                              // guarded by mutex_
+  std::mutex recording_;                             // taken before mutex_
+  PhaseRecorder recorder_;                           // guarded by recording_
   std::array<std::vector<PhaseChange>, 2> changes_;  // by reader; guarded by mutex_
 };
 

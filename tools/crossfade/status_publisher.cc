@@ -32,7 +32,7 @@ StatusPublisher::~StatusPublisher() {
 
 void StatusPublisher::Publish() {
   refresh_();
-  StatusReport report = board_->Read();
+  StatusReport report = board_->Show();
   report.at_us = WallMicros();
   if (const Status written = WriteStatusFile(state_dir_, report); !written) {
     spdlog::warn("{}", written.error().ToString());
