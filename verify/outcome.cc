@@ -8,16 +8,46 @@ namespace crossfade::verify {
 
 namespace {
 
+// What all tables show, and what one table shows at most.
+constexpr uint64_t kBytesOfAll = 16 << 20;
+constexpr uint64_t kBytesOfOne = 2 << 20;
+
+uint64_t SizeOf(const std::string& text) { return sizeof text + text.size(); }
+
+uint64_t SizeOf(const ShownDifference& difference) {
+  uint64_t bytes = sizeof difference + difference.key.size() + difference.writer.at.size();
+  for (const ShownDifference::Cell& cell : difference.cells) {
+    bytes += SizeOf(cell.column) + SizeOf(cell.source) + SizeOf(cell.target);
+  }
+  return bytes;
+}
+
 template <typename T>
-void AddSome(std::vector<T> from, uint64_t max, std::vector<T>* to) {
-  const uint64_t room = max - std::min<uint64_t>(max, to->size());
-  const auto end = from.begin() + static_cast<ptrdiff_t>(std::min<uint64_t>(room, from.size()));
-  to->insert(to->end(), std::make_move_iterator(from.begin()), std::make_move_iterator(end));
+bool AddOne(T one, const ShownLimits& limits, std::vector<T>* to, uint64_t* bytes) {
+  const uint64_t more = SizeOf(one);
+  if (to->size() >= limits.rows || (!to->empty() && *bytes + more > limits.bytes)) {
+    return false;
+  }
+  *bytes += more;
+  to->push_back(std::move(one));
+  return true;
 }
 
 }  // namespace
 
-void TableOutcome::Add(TableOutcome part, uint64_t max_shown) {
+ShownLimits ShownLimits::ForEachOf(size_t tables, uint64_t rows) {
+  return {rows, std::min(kBytesOfOne, kBytesOfAll / std::max<uint64_t>(tables, 1))};
+}
+
+bool TableOutcome::ShowDifference(ShownDifference difference, const ShownLimits& limits) {
+  return AddOne(std::move(difference), limits, &shown, &shown_bytes);
+}
+
+bool TableOutcome::ShowUndecided(std::string key, const ShownLimits& limits) {
+  return AddOne(std::move(key), limits, &shown_undecided, &shown_bytes);
+}
+
+void TableOutcome::Add(TableOutcome part, const ShownLimits& limits) {
   chunks += part.chunks;
   source_rows += part.source_rows;
   target_rows += part.target_rows;
@@ -29,8 +59,12 @@ void TableOutcome::Add(TableOutcome part, uint64_t max_shown) {
   if (!part.why_undecided.empty()) {
     why_undecided = std::move(part.why_undecided);
   }
-  AddSome(std::move(part.shown), max_shown, &shown);
-  AddSome(std::move(part.shown_undecided), max_shown, &shown_undecided);
+  for (ShownDifference& difference : part.shown) {
+    ShowDifference(std::move(difference), limits);
+  }
+  for (std::string& key : part.shown_undecided) {
+    ShowUndecided(std::move(key), limits);
+  }
 }
 
 uint64_t Outcome::differences() const {

@@ -23,6 +23,15 @@ struct ShownDifference {
   Writer writer;
 };
 
+// How much of what was found in a table is kept to be shown. All of it is counted.
+struct ShownLimits {
+  uint64_t rows = 1000;
+  uint64_t bytes = 2 << 20;  // in memory; the first row is kept all the same
+
+  // Of each of so many tables, so that what all of them show together is bounded, too.
+  static ShownLimits ForEachOf(size_t tables, uint64_t rows);
+};
+
 struct TableOutcome {
   std::string table;  // source name
   uint64_t chunks = 0;
@@ -37,10 +46,14 @@ struct TableOutcome {
   std::vector<std::string> excluded;   // columns that the target does not have, as configured
   std::vector<ShownDifference> shown;  // the first ones
   std::vector<std::string> shown_undecided;
+  uint64_t shown_bytes = 0;  // that these two take
 
+  // False, and it is not kept: there is no room.
+  bool ShowDifference(ShownDifference difference, const ShownLimits& limits);
+  bool ShowUndecided(std::string key, const ShownLimits& limits);
   uint64_t differences() const { return missing + extra + different; }
-  // What was found in another part of the table; of what is shown at most `max_shown` are kept.
-  void Add(TableOutcome part, uint64_t max_shown);
+  // What was found in another part of the table.
+  void Add(TableOutcome part, const ShownLimits& limits);
 };
 
 struct Outcome {

@@ -1,5 +1,7 @@
 #include "verify/shown.h"
 
+#include <algorithm>
+
 namespace crossfade::verify {
 
 std::string Shown(const ComparedTable& table, uint32_t place, std::string_view part) {
@@ -38,6 +40,18 @@ std::string ShownWriter(const Writer& writer) {
                         : "";
 }
 
+namespace {
+
+// For long values that begin alike.
+void SayWhere(std::string_view source, std::string_view target, ShownDifference::Cell* cell) {
+  const auto at = std::mismatch(source.begin(), source.end(), target.begin(), target.end()).first - source.begin();
+  const std::string where = fmt::format(" (first different byte: {})", at + 1);
+  cell->source += where;
+  cell->target += where;
+}
+
+}  // namespace
+
 ShownDifference Show(const ComparedTable& table, const Difference& difference) {
   ShownDifference shown;
   shown.kind = difference.kind;
@@ -55,6 +69,9 @@ ShownDifference Show(const ComparedTable& table, const Difference& difference) {
     if (!same) {
       shown.cells.push_back({ColumnName(table, place), source.empty() ? "" : Shown(table, place, source[place]),
                              target.empty() ? "" : Shown(table, place, target[place])});
+      if (both && shown.cells.back().source == shown.cells.back().target) {
+        SayWhere(source[place], target[place], &shown.cells.back());
+      }
     }
   }
   return shown;

@@ -92,7 +92,7 @@ Status Verifier::Begin(const Sides& first) {
     outcome_.resumed = so_far_->resumed;
     for (size_t i = 0; i < outcome_.tables.size() && i < so_far_->tables.size(); ++i) {
       rows_read_ += so_far_->tables[i].source_rows;
-      outcome_.tables[i].Add(std::move(so_far_->tables[i]), options_.max_shown);
+      outcome_.tables[i].Add(std::move(so_far_->tables[i]), ShownOfOne());
     }
     return {};
   }
@@ -305,15 +305,17 @@ Status Verifier::Decide(const Piece& piece, RangeResult range, bool last, const 
   }
   const std::lock_guard lock(mutex_);
   TableOutcome& outcome = outcome_.tables[piece.id.table];
-  if (piece.pages) {  // the notes of many pages would become large
-    part.shown.resize(std::min(part.shown.size(), options_.max_shown - outcome.shown.size()));
-    part.shown_undecided.resize(
-        std::min(part.shown_undecided.size(), options_.max_shown - outcome.shown_undecided.size()));
+  const ShownLimits limits = ShownOfOne();
+  if (outcome.shown_bytes >= limits.bytes || outcome.shown.size() >= limits.rows) {
+    part.shown.clear();  // what is not shown is not noted either: many pieces' notes would become large
+  }
+  if (outcome.shown_bytes >= limits.bytes || outcome.shown_undecided.size() >= limits.rows) {
+    part.shown_undecided.clear();
   }
   if (notes_ != nullptr) {
     CROSSFADE_TRY(last ? notes_->PieceDone(piece.id, part) : notes_->PageDone(piece.id, *place, part));
   }
-  outcome.Add(std::move(part), options_.max_shown);
+  outcome.Add(std::move(part), limits);
   for (const Difference& difference : told) {
     CROSSFADE_TRY(options_.on_difference(table, difference));
   }
@@ -358,16 +360,14 @@ Status Verifier::RecheckSome(const ComparedTable& table, std::vector<std::string
     options_.decided(table, decision, 0);
   }
   for (const Difference& difference : decision.differences) {
-    CROSSFADE_TRY(Count(table, difference, part));
+    Count(table, difference, part);
   }
   part->undecided += decision.undecided.size();
   if (!decision.undecided.empty()) {
     part->why_undecided = decision.why_undecided;
   }
   for (const std::string& key : decision.undecided) {
-    if (part->shown_undecided.size() < options_.max_shown) {
-      part->shown_undecided.push_back(ShownKey(table, key));
-    }
+    part->ShowUndecided(ShownKey(table, key), ShownOfOne());
   }
   if (options_.on_difference) {
     std::move(decision.differences.begin(), decision.differences.end(), std::back_inserter(*told));
@@ -375,15 +375,16 @@ Status Verifier::RecheckSome(const ComparedTable& table, std::vector<std::string
   return {};
 }
 
-Status Verifier::Count(const ComparedTable& table, const Difference& difference, TableOutcome* outcome) const {
+ShownLimits Verifier::ShownOfOne() const { return ShownLimits::ForEachOf(tables_.size(), options_.max_shown); }
+
+void Verifier::Count(const ComparedTable& table, const Difference& difference, TableOutcome* outcome) const {
   (difference.kind == DifferenceKind::kMissing ? outcome->missing
    : difference.kind == DifferenceKind::kExtra ? outcome->extra
                                                : outcome->different)++;
-  if (outcome->shown.size() >= options_.max_shown) {
-    return {};
+  const ShownLimits limits = ShownOfOne();
+  if (outcome->shown.size() < limits.rows && outcome->shown_bytes < limits.bytes) {
+    outcome->ShowDifference(Show(table, difference), limits);
   }
-  outcome->shown.push_back(Show(table, difference));
-  return {};
 }
 
 }  // namespace crossfade::verify

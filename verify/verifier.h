@@ -30,7 +30,7 @@ namespace crossfade::verify {
 
 struct VerifyOptions {
   uint32_t readers = 2;              // chunks compared at the same time: as many connections on each side
-  uint64_t max_shown = 1000;         // differences of a table that are kept with both images
+  uint64_t max_shown = 1000;         // differences of a table that are kept with both images, as far as memory allows
   std::chrono::seconds outage{120};  // a side that is away for longer ends the pass
   // Asked before each chunk too: what waits there holds no snapshot. None: not asked.
   snapshot::CopyLimits* between = nullptr;
@@ -103,7 +103,8 @@ class Verifier {
                     const std::stop_token& stop, TableOutcome* part, std::vector<Difference>* told);
   Status RecheckSome(const ComparedTable& table, std::vector<std::string> keys, const Sides& sides,
                      const std::stop_token& stop, TableOutcome* part, std::vector<Difference>* told);
-  Status Count(const ComparedTable& table, const Difference& difference, TableOutcome* outcome) const;
+  ShownLimits ShownOfOne() const;
+  void Count(const ComparedTable& table, const Difference& difference, TableOutcome* outcome) const;
   Result<Position> Applied(const Sides& sides);
   void Stick(const Error& error);
 

@@ -3,6 +3,7 @@
 import fcntl
 import json
 import os
+import select
 import shutil
 import signal
 import subprocess
@@ -10,7 +11,7 @@ import threading
 import time
 
 import migration
-from stage import expect, hazard
+from stage import expect, hazard, peak_mib
 
 
 def verdict(move, status=None):
@@ -244,3 +245,48 @@ def a_wrong_cascade_is_found(scene):
     answer = verdict(move, 1)
     found = [(table["table"], d["key"], d["columns"]) for table in answer["tables"] for d in table["differences"]]
     expect(found == [("child", "id=2", [{"column": "parent", "source": "NULL", "target": "3"}])], str(found))
+
+
+@hazard("verify", engines=("mariadb",))
+def what_differs_is_shown_in_bounded_memory(scene):
+    """Thousands of rows of hundreds of columns that are all missing: each is counted, what is shown has a limit, in the text as well."""
+    columns = ["c%d" % number for number in range(300)]
+    for name in ("one", "two", "three", "four"):
+        scene.schema("CREATE TABLE %s (id INT PRIMARY KEY, %s);" % (name, ", ".join(column + " INT" for column in columns)) +
+                     "INSERT INTO %s SELECT seq, %s FROM seq_1_to_1000;" % (name, ", ".join("seq" for _ in columns)))
+    scene.schema("CREATE TABLE zero (id INT PRIMARY KEY, v INT)")
+    move = scene.migration(tenant="first")
+    move.run_until_caught_up()
+    scene.on_target("TRUNCATE one, two, three, four; INSERT INTO zero (tenant_id, id, v) VALUES ('first', 5000, 1)")
+    look = begin_verify(move)
+    peak = 0
+    while look.poll() is None:
+        try:
+            peak = max(peak, peak_mib(look.pid))
+        except (OSError, StopIteration):
+            pass
+        if select.select([look.stdout], [], [], 0.02)[0]:
+            break
+    answer = json.loads(look.communicate(timeout=120)[0])
+    expect(answer["differences"] == 4001 and all(table["missing"] == 1000 for table in answer["tables"][:4]), str(answer)[:500])
+    expect(all(0 < len(table["differences"]) < 1000 for table in answer["tables"][:4]), "what is shown has no limit")
+    expect(0 < peak < 200, "%d MiB" % peak)
+    with open(os.path.join(move.state_directory, "verify", "last.json"), encoding="utf-8") as file:
+        expect(json.load(file) == answer, "what was kept is not what was printed")
+    _, out, _ = move.command("verify")
+    expect("zero id=5000: only on the target\n" in out and "    row: id=5000, v=1\n" in out, "the image of an extra row is not shown:\n" + out[-3000:])
+    expect("one: 93" in out and " more\n" in out, "that there is more is not said")
+
+
+@hazard("verify", engines=("mariadb",))
+def values_that_begin_alike_are_told_apart(scene):
+    """A long value is cut where it is shown: then the place is named."""
+    scene.schema("CREATE TABLE long_ones (id INT PRIMARY KEY, v TEXT); INSERT INTO long_ones VALUES (1, REPEAT('a', 5000)), (2, 'b')")
+    move = scene.migration(tenant="first")
+    move.run_until_caught_up()
+    scene.on_target("UPDATE long_ones SET v = overlay(v PLACING 'x' FROM 4001) WHERE id = 1")
+    _, out, _ = move.command("verify")
+    expect(out.count("(first different byte: 4001)") == 2, out)
+    scene.on_target("UPDATE long_ones SET v = repeat('a', 5000) WHERE id = 1")
+    code, out, _ = move.command("verify")
+    expect(code == 0 and "equal at " in out, out)

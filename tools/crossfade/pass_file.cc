@@ -105,7 +105,8 @@ bool AddLine(const nlohmann::json& json, InterruptedPass* pass) {
   if (pass->so_far.done.contains(piece)) {
     return true;
   }
-  pass->so_far.tables[piece.table].Add(std::move(*part), kMaxShown);
+  pass->so_far.tables[piece.table].Add(std::move(*part),
+                                       verify::ShownLimits::ForEachOf(pass->plan.tables.size(), kMaxShown));
   if (!json.contains("side")) {
     pass->so_far.done.insert(piece);
     return true;

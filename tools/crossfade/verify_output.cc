@@ -32,9 +32,27 @@ const char* VerdictOf(const verify::Outcome& outcome) {
   return outcome.differences() > 0 ? "different" : outcome.undecided() > 0 ? "undecided" : "equal";
 }
 
-void PrintTable(const verify::TableOutcome& table) {
-  std::cout << fmt::format("{:<32} {:>12} {:>12} {:>10}  {}\n", table.table, table.source_rows, table.target_rows,
-                           table.rechecked, VerdictOf(table));
+void PrintTable(const verify::TableOutcome& table, const std::string& from) {
+  const bool equal = table.differences() == 0 && table.undecided == 0;
+  std::cout << fmt::format("{:<32} {:>12} {:>12} {:>10}  {}{}\n", table.table, table.source_rows, table.target_rows,
+                           table.rechecked, VerdictOf(table), equal ? " at " + from : "");
+}
+
+// The columns that differ, line by line; the whole row where only one side has it.
+void PrintCells(const verify::ShownDifference& difference) {
+  if (difference.kind == verify::DifferenceKind::kDifferent) {
+    for (const auto& cell : difference.cells) {
+      std::cout << fmt::format("    {}: source {}, target {}\n", cell.column, cell.source, cell.target);
+    }
+    return;
+  }
+  std::cout << "    row: ";
+  for (const auto& cell : difference.cells) {
+    const bool missing = difference.kind == verify::DifferenceKind::kMissing;
+    std::cout << (&cell == &difference.cells.front() ? "" : ", ") << cell.column << "="
+              << (missing ? cell.source : cell.target);
+  }
+  std::cout << "\n";
 }
 
 void PrintDifferences(const verify::TableOutcome& table) {
@@ -46,11 +64,7 @@ void PrintDifferences(const verify::TableOutcome& table) {
     if (const std::string writer = verify::ShownWriter(difference.writer); !writer.empty()) {
       std::cout << fmt::format("    {}\n", writer);
     }
-    if (difference.kind == verify::DifferenceKind::kDifferent) {
-      for (const auto& cell : difference.cells) {
-        std::cout << fmt::format("    {}: source {}, target {}\n", cell.column, cell.source, cell.target);
-      }
-    }
+    PrintCells(difference);
   }
   if (table.shown.size() < table.differences()) {
     std::cout << fmt::format("{}: {} more\n", table.table, table.differences() - table.shown.size());
@@ -61,6 +75,18 @@ void PrintDifferences(const verify::TableOutcome& table) {
   if (table.undecided > 0) {
     std::cout << fmt::format("{}: {} rows undecided: {}\n", table.table, table.undecided, table.why_undecided);
   }
+}
+
+// Of a table that was found equal: where. Each of its rows was compared there or behind it.
+void AddPosition(const verify::Outcome& outcome, nlohmann::json* table) {
+  if ((*table)["result"] == "equal") {
+    (*table)["equal_at"] = outcome.from.ToString();
+  }
+}
+
+std::string DumpOf(const nlohmann::json& json) {
+  // A value that was cut may end within a character.
+  return json.dump(2, ' ', false, nlohmann::json::error_handler_t::replace);
 }
 
 }  // namespace
@@ -141,27 +167,43 @@ std::optional<verify::TableOutcome> TableFromJson(const nlohmann::json& json) {
   return table;
 }
 
-nlohmann::json JsonOf(const verify::Outcome& outcome) {
-  nlohmann::json tables = nlohmann::json::array();
-  for (const verify::TableOutcome& table : outcome.tables) {
-    tables.push_back(JsonOf(table));
-  }
+nlohmann::json SummaryOf(const verify::Outcome& outcome) {
   return {{"result", VerdictOf(outcome)},     {"from", outcome.from.ToString()}, {"upto", outcome.upto.ToString()},
           {"began_us", outcome.began_us},     {"ended_us", outcome.ended_us},    {"differences", outcome.differences()},
-          {"undecided", outcome.undecided()}, {"resumed", outcome.resumed},      {"tables", tables}};
+          {"undecided", outcome.undecided()}, {"resumed", outcome.resumed}};
 }
 
-void PrintJson(const verify::Outcome& outcome) {
-  // A value that was cut may end within a character.
-  std::cout << JsonOf(outcome).dump(2, ' ', false, nlohmann::json::error_handler_t::replace) << "\n";
+nlohmann::json JsonOf(const verify::Outcome& outcome) {
+  nlohmann::json json = SummaryOf(outcome);
+  json["tables"] = nlohmann::json::array();
+  for (const verify::TableOutcome& table : outcome.tables) {
+    json["tables"].push_back(JsonOf(table));
+    AddPosition(outcome, &json["tables"].back());
+  }
+  return json;
 }
+
+std::string JsonText(const verify::Outcome& outcome) {
+  std::string text = DumpOf(SummaryOf(outcome));
+  text.resize(text.rfind('\n'));  // without the last brace
+  text += ",\n\"tables\": [";
+  for (const verify::TableOutcome& table : outcome.tables) {
+    nlohmann::json json = JsonOf(table);
+    AddPosition(outcome, &json);
+    text += &table == &outcome.tables.front() ? "\n" : ",\n";
+    text += DumpOf(json);
+  }
+  return text + "\n]}\n";
+}
+
+void PrintJson(const verify::Outcome& outcome) { std::cout << JsonText(outcome); }
 
 void PrintText(const verify::Outcome& outcome) {
   std::cout << fmt::format("{:<32} {:>12} {:>12} {:>10}  {}\n", "table", "source rows", "target rows", "rechecked",
                            "result");
   uint64_t rows = 0;
   for (const verify::TableOutcome& table : outcome.tables) {
-    PrintTable(table);
+    PrintTable(table, outcome.from.ToString());
     rows += table.source_rows;
   }
   for (const verify::TableOutcome& table : outcome.tables) {

@@ -43,11 +43,6 @@ int SyncFolderOf(const std::string& path) {
   return WriteAndSync(::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC), "");
 }
 
-std::string Text(const nlohmann::json& json, int indent) {
-  // A value that was cut may end within a character.
-  return json.dump(indent, ' ', false, nlohmann::json::error_handler_t::replace) + "\n";
-}
-
 // The last line; empty if there is none. A line that was torn by a loss of power has no end.
 struct LastLine {
   std::string text;
@@ -103,12 +98,12 @@ std::string VerifyResults::PassesPath() const { return state_dir_ + "/" + kVerif
 
 Status VerifyResults::Keep(const verify::Outcome& outcome) const {
   CROSSFADE_TRY(MakeVerifyFolder(state_dir_));
-  CROSSFADE_TRY(ReplaceFile(LastPath(), Text(JsonOf(outcome), 2)));
+  CROSSFADE_TRY(ReplaceFile(LastPath(), JsonText(outcome)));
   return AppendPass(outcome);
 }
 
 Status VerifyResults::AppendPass(const verify::Outcome& outcome) const {
-  nlohmann::json whole = JsonOf(outcome);
+  nlohmann::json whole = SummaryOf(outcome);
   uint64_t rows = 0;
   for (const verify::TableOutcome& table : outcome.tables) {
     rows += table.source_rows;
@@ -123,7 +118,7 @@ Status VerifyResults::AppendPass(const verify::Outcome& outcome) const {
   }
   const int fd = ::open(PassesPath().c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
   CROSSFADE_FAILPOINT("verify.append.before");
-  const int reason = WriteAndSync(fd, (last.torn ? "\n" : "") + Text(whole, -1));
+  const int reason = WriteAndSync(fd, (last.torn ? "\n" : "") + whole.dump() + "\n");
   CROSSFADE_FAILPOINT("verify.append.after");
   return reason == 0 ? Status{} : CannotKeep(PassesPath(), reason);
 }
