@@ -100,7 +100,11 @@ class TouchedTest : public ::testing::Test {
     loose_ = Table("loose", {"id", "parent"});
     loose_.foreign_keys = {Reference("parent", "id", ReferenceAction::kSetNull, ReferenceAction::kNoAction)};
     keyless_ = Table("keyless", {"a", "b"}, false);
-    routes_ = *apply::RouteSet::Make({parent_, moved_, deleted_, below_, loose_, keyless_}, {});
+    Route({parent_, moved_, deleted_, below_, loose_, keyless_});
+  }
+  void Route(const std::vector<TableSchema>& tables) {
+    tables_.reset();
+    routes_ = *apply::RouteSet::Make(tables, {});
     tables_ = *ComparedTables::Make(routes_, &target_);
   }
   void TearDown() override {
@@ -199,6 +203,51 @@ TEST_F(TouchedTest, WhatAnActionDidToRowsThatCannotBeFoundIsForAWholePass) {
   const Touched touched = Collect();
   EXPECT_EQ(Of(touched, "deleted").by.at({1}), FieldSet{Key(1)});
   EXPECT_EQ(Whole(touched), (std::set<std::string>{"below", "loose"}));
+}
+
+// parent <- moved (ON UPDATE CASCADE), whose new value goes on to tables of which no row can be found by it, and below.
+TEST_F(TouchedTest, WhatAHandedOnKeyDidToRowsThatCannotBeFoundIsForAWholePass) {
+  const auto cascade = [](const std::string& parent, const std::string& column) {
+    return Reference(parent, column, ReferenceAction::kNoAction, ReferenceAction::kCascade);
+  };
+  TableSchema none = Table("none", {"v", "parent"}, false);
+  none.foreign_keys = {cascade("moved", "parent")};
+  TableSchema under_none = Table("under_none", {"id", "parent"});
+  under_none.foreign_keys = {cascade("none", "parent")};
+  TableSchema unset = Table("unset", {"id", "parent"});
+  unset.foreign_keys = {Reference("moved", "parent", ReferenceAction::kNoAction, ReferenceAction::kSetNull)};
+  TableSchema under_unset = Table("under_unset", {"id", "parent"});
+  under_unset.foreign_keys = {cascade("unset", "parent")};
+  TableSchema kept = Table("kept", {"id", "parent"});
+  kept.foreign_keys = {cascade("moved", "parent")};
+  TableSchema under_kept = Table("under_kept", {"v", "parent"}, false);
+  under_kept.foreign_keys = {cascade("kept", "parent")};
+  TableSchema elsewhere = Table("elsewhere", {"v", "moved"}, false);
+  elsewhere.foreign_keys = {cascade("moved", "id")};
+  Route({parent_, moved_, none, under_none, unset, under_unset, kept, under_kept, elsewhere});
+  Commit({{&parent_, Row({1, 10}), Row({1, 11})}});
+  const Touched touched = Collect();
+  EXPECT_EQ(Whole(touched), (std::set<std::string>{"none", "under_none", "unset", "under_unset", "under_kept"}));
+  EXPECT_EQ(Of(touched, "moved").by.at({1}), (FieldSet{Key(10), Key(11)}));
+}
+
+TEST_F(TouchedTest, BelowAChildWithoutAKeyNoRowCanBeFound) {
+  TableSchema none = Table("none", {"v", "parent"}, false);
+  none.foreign_keys = {Reference("parent", "code", ReferenceAction::kCascade, ReferenceAction::kCascade)};
+  TableSchema under = Table("under", {"id", "parent"});
+  under.foreign_keys = {Reference("none", "parent", ReferenceAction::kNoAction, ReferenceAction::kCascade)};
+  Route({parent_, none, under});
+  Commit({{&parent_, Row({1, 10}), Row({1, 11})}});
+  EXPECT_EQ(Whole(Collect()), (std::set<std::string>{"none", "under"}));
+}
+
+TEST_F(TouchedTest, AKeyThatIsHandedRoundInACircleEnds) {
+  TableSchema moved = moved_;
+  moved.foreign_keys.push_back(
+      {"round", {1}, "moved", {"parent"}, ReferenceAction::kNoAction, ReferenceAction::kCascade});
+  Route({parent_, moved});
+  Commit({{&parent_, Row({1, 10}), Row({1, 11})}});
+  EXPECT_TRUE(Collect().whole().empty());
 }
 
 TEST_F(TouchedTest, NothingIsLookedForWhereNoActionWasFired) {
