@@ -46,25 +46,26 @@ CheckState ContinuousCheck::state() const {
 Result<Round> ContinuousCheck::CheckTouched(const Sides& sides, snapshot::CopyLimits* pressure,
                                             const std::stop_token& stop) {
   const std::lock_guard rounds(round_mutex_);
-  return RoundOf(sides, pressure, false, stop);
+  Round round;
+  CROSSFADE_TRY(RoundOf(sides, pressure, false, stop, &round));
+  return round;
 }
 
-Result<Round> ContinuousCheck::RoundOf(const Sides& sides, snapshot::CopyLimits* pressure, bool all_open,
-                                       const std::stop_token& stop) {
-  Round round;
+Status ContinuousCheck::RoundOf(const Sides& sides, snapshot::CopyLimits* pressure, bool all_open,
+                                const std::stop_token& stop, Round* round) {
   CROSSFADE_ASSIGN(const apply::Progress applied, sides.target->BeginState());
   sides.target->EndState();
-  round.applied = applied.low;
+  round->applied = applied.low;
   CROSSFADE_TRY(journal_->Refresh());
   {
     const std::lock_guard lock(mutex_);
     if (!std::exchange(known_, true)) {
       state_.checked = applied.low;
-      round.changed = true;
+      round->changed = true;
     }
     if (applied.low < state_.checked) {
       state_.checked = applied.low;  // a target that crashed has forgotten transactions, and gets them again
-      round.changed = true;
+      round->changed = true;
     }
   }
   TouchedReader reader(tables_, journal_);
@@ -73,7 +74,7 @@ Result<Round> ContinuousCheck::RoundOf(const Sides& sides, snapshot::CopyLimits*
   bool more = read.has_value();
   bool first = true;
   while (more && !stop.stop_requested()) {
-    Result<bool> advanced = Advance(&reader, sides, pressure, with_open && first, &round, stop);
+    Result<bool> advanced = Advance(&reader, sides, pressure, with_open && first, round, stop);
     first = false;
     more = advanced && *advanced;
     if (!advanced) {
@@ -81,16 +82,16 @@ Result<Round> ContinuousCheck::RoundOf(const Sides& sides, snapshot::CopyLimits*
     }
   }
   if (!read && read.error().code == kTrimmed) {
-    BeginAnew(applied.low, "the journal does not hold any more what was changed since", &round);
-    return round;
+    BeginAnew(applied.low, "the journal does not hold any more what was changed since", round);
+    return {};
   }
   CROSSFADE_TRY(read);
-  if (round.keys == 0) {
+  if (round->keys == 0) {
     CROSSFADE_TRY(sides.source->OpenSnapshot());  // the one before would keep the source's history, however old it gets
   }
   open_seen_ = with_open ? After(kOpenEvery) : open_seen_;
-  round.complete = state().checked >= round.applied;
-  return round;
+  round->complete = state().checked >= round->applied;
+  return {};
 }
 
 // One step: as many rows as fit. False when all that was applied is compared.
@@ -100,7 +101,7 @@ Result<bool> ContinuousCheck::Advance(TouchedReader* reader, const Sides& sides,
   if (with_open) {
     AddOpen(&touched);
   }
-  CROSSFADE_ASSIGN(const bool all, reader->Collect(round->applied, options_.touched, &touched));
+  CROSSFADE_ASSIGN(const bool all, reader->Collect(round->applied, options_.touched, &touched, stop));
   Looked looked;
   if (!touched.rows().empty()) {
     const ShownUpto upto{reader->last(), reader->last_position()};
@@ -263,33 +264,61 @@ bool ContinuousCheck::EndPass(const Pass& pass, const Outcome& outcome) {
 
 Result<FinalVerdict> ContinuousCheck::FinalCheck(const Position& at, Deadline deadline, const Sides& sides,
                                                  const std::stop_token& stop) {
-  const std::lock_guard rounds(round_mutex_);
-  snapshot::CopyLimits unlimited;
+  std::stop_source halt;
+  const std::stop_callback forward(stop, [&halt] { halt.request_stop(); });
+  const std::jthread clock([&](const std::stop_token& over) {
+    std::mutex mutex;
+    std::condition_variable_any wakes;
+    std::unique_lock lock(mutex);
+    wakes.wait_until(lock, over, deadline, [] { return false; });
+    halt.request_stop();
+  });
   FinalVerdict verdict;
   verdict.at = at;
+  const std::unique_lock rounds(round_mutex_, deadline);
+  if (!rounds) {
+    verdict.reasons.emplace_back("another round was under way all the time allowed");
+    return verdict;
+  }
   const Deadline began = std::chrono::steady_clock::now();
   CROSSFADE_ASSIGN(const bool applied, AwaitApplied(at, deadline, sides, stop, &verdict));
   const Deadline there = std::chrono::steady_clock::now();
   verdict.waited_us = std::chrono::duration_cast<std::chrono::microseconds>(there - began).count();
-  for (bool first = true; applied; first = false) {
-    if (!first) {
-      std::this_thread::sleep_for(kTryEvery);
+  if (applied) {
+    const std::stop_callback end(halt.get_token(), [&sides] {
+      sides.source->Interrupt();
+      sides.target->Cancel();
+    });
+    const Status compared = CompareLeft(deadline, sides, halt.get_token(), &verdict);
+    // What was not compared in time is not noted as compared, and so becomes a reason.
+    if (!compared && (stop.stop_requested() || !halt.stop_requested())) {
+      return Fail(Error(compared.error()));
     }
-    CROSSFADE_ASSIGN(const Round round, RoundOf(sides, &unlimited, true, stop));
-    verdict.touched_keys += round.keys;
-    const CheckState now = state();
-    if ((now.checked >= verdict.seq && now.open.size() == now.different()) || !round.anew.empty() ||
-        std::chrono::steady_clock::now() >= deadline || stop.stop_requested()) {
-      break;
-    }
-  }
-  if (applied && state().full) {
-    CROSSFADE_TRY(CompareWaiting(deadline, sides, &unlimited, stop, &verdict));
   }
   verdict.check_us =
       std::chrono::duration_cast<std::chrono::microseconds>(std::chrono::steady_clock::now() - there).count();
   Conclude(&verdict);
   return verdict;
+}
+
+Status ContinuousCheck::CompareLeft(Deadline deadline, const Sides& sides, const std::stop_token& stop,
+                                    FinalVerdict* verdict) {
+  snapshot::CopyLimits unlimited;
+  for (bool first = true;; first = false) {
+    if (!first) {
+      std::this_thread::sleep_for(kTryEvery);
+    }
+    Round round;
+    const Status made = RoundOf(sides, &unlimited, true, stop, &round);
+    verdict->touched_keys += round.keys;
+    CROSSFADE_TRY(made);
+    const CheckState now = state();
+    if ((now.checked >= verdict->seq && now.open.size() == now.different()) || !round.anew.empty() ||
+        std::chrono::steady_clock::now() >= deadline || stop.stop_requested()) {
+      break;
+    }
+  }
+  return state().full ? CompareWaiting(sides, &unlimited, stop, verdict) : Status{};
 }
 
 // False if it takes too long; the reason is noted.
@@ -321,37 +350,24 @@ Result<bool> ContinuousCheck::AwaitApplied(const Position& at, Deadline deadline
 }
 
 // Nothing is written any more, so that what is equal now stays so.
-Status ContinuousCheck::CompareWaiting(Deadline deadline, const Sides& sides, snapshot::CopyLimits* pressure,
-                                       const std::stop_token& stop, FinalVerdict* verdict) {
-  std::stop_source halt;
-  const std::stop_callback forward(stop, [&halt] { halt.request_stop(); });
-  const std::jthread clock([&](const std::stop_token& over) {
-    std::mutex mutex;
-    std::condition_variable_any wakes;
-    std::unique_lock lock(mutex);
-    wakes.wait_until(lock, over, deadline, [] { return false; });
-    halt.request_stop();
-  });
+Status ContinuousCheck::CompareWaiting(const Sides& sides, snapshot::CopyLimits* pressure, const std::stop_token& stop,
+                                       FinalVerdict* verdict) {
   const std::map<std::string, std::string> all = state().waiting;
   for (const auto& [name, why] : all) {
     const ComparedTable* table = tables_->Find(name);
-    if (table == nullptr || halt.stop_requested()) {
+    if (table == nullptr || stop.stop_requested()) {
       continue;
     }
-    Result<RangeResult> range = CompareRange(*table, {}, sides, pressure, options_.range, halt.get_token());
-    if (!range && halt.stop_requested()) {
-      return {};
-    }
-    CROSSFADE_TRY(range);
+    CROSSFADE_ASSIGN(RangeResult range, CompareRange(*table, {}, sides, pressure, options_.range, stop));
     std::vector<std::string> keys;
-    keys.reserve(range->candidates.size());
-    for (Candidate& candidate : range->candidates) {
+    keys.reserve(range.candidates.size());
+    for (Candidate& candidate : range.candidates) {
       keys.push_back(std::move(candidate.key));
     }
-    CROSSFADE_ASSIGN(const Decision decision, Decide(*table, std::move(keys), sides, pressure, halt.get_token()));
+    CROSSFADE_ASSIGN(const Decision decision, Decide(*table, std::move(keys), sides, pressure, stop));
     verdict->tables_compared.push_back(name);
     const std::lock_guard lock(mutex_);
-    if (range->more == 0) {
+    if (range.more == 0) {
       state_.waiting.erase(name);
     }
     if (table->whole_row()) {

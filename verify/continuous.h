@@ -97,7 +97,8 @@ class ContinuousCheck {
   bool EndPass(const Pass& pass, const Outcome& outcome);
 
   // To be asked while nothing is written on the source, and all of it, up to `at`, is applied or about to be. Compares
-  // what was changed since the last round, and tables that wait for it, until `deadline`. Nothing is written.
+  // what was changed since the last round, and tables that wait for it. What is not compared at `deadline` is a reason;
+  // what runs then is ended, and `sides` can do nothing more. Nothing is written.
   Result<FinalVerdict> FinalCheck(const Position& at, Deadline deadline, const Sides& sides,
                                   const std::stop_token& stop);
 
@@ -107,7 +108,9 @@ class ContinuousCheck {
     Deadline not_before{};
   };
 
-  Result<Round> RoundOf(const Sides& sides, snapshot::CopyLimits* pressure, bool all_open, const std::stop_token& stop);
+  // `round` says what was done before an error, too.
+  Status RoundOf(const Sides& sides, snapshot::CopyLimits* pressure, bool all_open, const std::stop_token& stop,
+                 Round* round);
   Result<bool> Advance(TouchedReader* reader, const Sides& sides, snapshot::CopyLimits* pressure, bool with_open,
                        Round* round, const std::stop_token& stop);
   Result<Decision> Decide(const ComparedTable& table, std::vector<std::string> keys, const Sides& sides,
@@ -119,8 +122,10 @@ class ContinuousCheck {
   void Await(const std::string& table, const std::string& why);
   Result<bool> AwaitApplied(const Position& at, Deadline deadline, const Sides& sides, const std::stop_token& stop,
                             FinalVerdict* verdict);
-  Status CompareWaiting(Deadline deadline, const Sides& sides, snapshot::CopyLimits* pressure,
-                        const std::stop_token& stop, FinalVerdict* verdict);
+  // All that is left to be compared. An error if a stop was asked for before that was done.
+  Status CompareLeft(Deadline deadline, const Sides& sides, const std::stop_token& stop, FinalVerdict* verdict);
+  Status CompareWaiting(const Sides& sides, snapshot::CopyLimits* pressure, const std::stop_token& stop,
+                        FinalVerdict* verdict);
   void Conclude(FinalVerdict* verdict) const;
 
   const ComparedTables* tables_;
@@ -129,8 +134,8 @@ class ContinuousCheck {
   const PositionOrder* order_;
   const ContinuousOptions options_;
 
-  std::mutex round_mutex_;  // one round at a time; taken before mutex_
-  Deadline open_seen_{};    // round_mutex_
+  std::timed_mutex round_mutex_;  // one round at a time; taken before mutex_
+  Deadline open_seen_{};          // round_mutex_
 
   mutable std::mutex mutex_;
   bool known_ = false;                      // mutex_; state_ says something

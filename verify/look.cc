@@ -184,7 +184,8 @@ class Looker {
     return {};
   }
 
-  // A child's new value in the columns of its foreign key may have been handed on.
+  // A child's new value in the columns of its foreign key may have been handed on. Where it led to rows that cannot be
+  // found by it, TouchedReader has put their table on the list.
   void NoteFurther(const ComparedTable& table, const std::vector<uint32_t>& columns, apply::Fields row,
                    Side* side) const {
     std::string values;

@@ -197,6 +197,9 @@ Result<Decision> Recheck(const ComparedTable& table, const apply::RouteSet& rout
     std::vector<std::string> some(first, first + static_cast<ptrdiff_t>(std::min(at_once, keys.size() - begin)));
     Rechecker rechecker(table, routes, sides, journal, order, pressure, options, stop);
     for (uint32_t attempt = 0; attempt < options.attempts && !some.empty() && !decision.journal_stands;) {
+      if (stop.stop_requested()) {
+        return MakeError(ErrorClass::kTransient, "CF1801", "verify", "stopped");
+      }
       CROSSFADE_TRY(rechecker.Attempt(&some, &decision));
       attempt += rechecker.WasAhead() ? 0 : 1;
       if (!some.empty()) {

@@ -5,6 +5,8 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <set>
+#include <stop_token>
 #include <string>
 #include <string_view>
 #include <unordered_set>
@@ -86,12 +88,16 @@ struct TouchedLimits {
 class TouchedReader {
  public:
   TouchedReader(const ComparedTables* tables, state::Journal* journal) : tables_(tables), journal_(journal) {}
+  // Takes only rows whose key changed, under the key that they have then, in the log or by a foreign key's action. Of a
+  // table for which there is no room left, all of it.
+  TouchedReader(const ComparedTables* tables, state::Journal* journal, const TouchedLimits& moved_within)
+      : tables_(tables), journal_(journal), moved_within_(moved_within) {}
 
   // Goes on behind `after`. Corrupt CF1305 if the journal does not go back that far.
   Status Open(Seq after);
-  // Adds to `touched` until it is full, in the middle of a transaction too, or all up to `upto` is in it: then true.
-  // Corrupt CF1305 if the journal was trimmed meanwhile.
-  Result<bool> Collect(Seq upto, const TouchedLimits& limits, Touched* touched);
+  // Adds to `touched` until it is full or a stop is asked for, in the middle of a transaction too, or all up to `upto`
+  // is in it: then true. Corrupt CF1305 if the journal was trimmed meanwhile.
+  Result<bool> Collect(Seq upto, const TouchedLimits& limits, Touched* touched, const std::stop_token& stop = {});
   // Up to here everything has been added.
   Seq collected() const { return collected_; }
   // The last transaction of which something has been added, and where it ended; none: 0.
@@ -103,10 +109,17 @@ class TouchedReader {
   Status Take(Touched* touched);
   Status TakeImage(const ComparedTable& table, size_t begin, size_t count, std::string* fields, Touched* touched);
   void TakeChildren(const ComparedTable& table, Touched* touched);
+  Status TakeMoved(const ComparedTable& table, Touched* touched);
+  void TakeMovedChildren(const ComparedTable& table, Touched* touched);
+  bool MovesBelow(const ChildKey& key, bool findable, Touched* touched);
+  bool MakeRoom(const ComparedTable& table, Touched* touched) const;
+  void TakeHandedOn(const ChildKey& from, Touched* touched);
+  void AddReach(const ChildKey& key, Touched* touched) const;
   bool ReferenceChanged(const ChildKey& key) const;
 
   const ComparedTables* tables_;
   state::Journal* journal_;
+  const std::optional<TouchedLimits> moved_within_;
   std::unique_ptr<state::JournalReader> reader_;
   Seq collected_;
   Seq current_;  // the transaction that is being read; 0: none
@@ -119,6 +132,7 @@ class TouchedReader {
   std::string before_;
   std::string after_;
   std::string key_;
+  std::set<const ChildKey*> handed_on_;
 };
 
 }  // namespace crossfade::verify

@@ -17,6 +17,7 @@ constexpr uint64_t kCandidatesOfWholeTable = 50'000;
 constexpr int kRestOfSums = 20;  // keeping them takes a twentieth of the time
 constexpr size_t kKeysAtOnce = 256;
 constexpr uint64_t kRowBytesAtOnce = 8 << 20;
+constexpr size_t kMaxNamed = 100'000;  // of a table
 
 bool CanBeMended(const Error& error) {
   return error.code != "CF1801" &&
@@ -58,8 +59,16 @@ Result<Outcome> Verifier::Run(const std::stop_token& stop) {
     CROSSFADE_ASSIGN(const Sides first, open_());
     CROSSFADE_TRY(Begin(first));
   }
-  CROSSFADE_TRY(CompareAll(stop));
-  CROSSFADE_ASSIGN(const Sides last, open_());
+  {
+    const std::jthread following([this](const std::stop_token& over) { Follow(over); });
+    CROSSFADE_TRY(CompareAll(stop));
+  }
+  CROSSFADE_TRY(FollowOnce({}));  // up to what is applied by now, as no part of a table was read later
+  Sides last;
+  CROSSFADE_TRY(WithRetry([&](const Sides& sides) { return CheckMoved(sides, stop); }, &last, stop));
+  if (!last.source) {
+    CROSSFADE_ASSIGN(last, open_());
+  }
   CROSSFADE_ASSIGN(outcome_.upto, Applied(last));
   outcome_.ended_us = WallMicros();
   const std::lock_guard lock(mutex_);  // who shows the progress may still look
@@ -67,6 +76,11 @@ Result<Outcome> Verifier::Run(const std::stop_token& stop) {
 }
 
 Status Verifier::Begin(const Sides& first) {
+  CROSSFADE_ASSIGN(all_tables_, ComparedTables::Make(*routes_, first.target.get()));
+  moved_ = std::make_unique<MovedRows>(all_tables_.get(), journal_, options_.moved);
+  Seq applied;
+  CROSSFADE_ASSIGN(Position from, Applied(first, &applied));
+  CROSSFADE_TRY(BeginFollowing(applied));
   const std::lock_guard lock(mutex_);
   for (const snapshot::PlannedTable& planned : plan_->tables) {
     const apply::Route* route = routes_->Find(planned.table);
@@ -97,8 +111,8 @@ Status Verifier::Begin(const Sides& first) {
     return {};
   }
   outcome_.began_us = WallMicros();
-  CROSSFADE_ASSIGN(outcome_.from, Applied(first));
-  return notes_ != nullptr ? notes_->Begin(outcome_.from, outcome_.began_us) : Status{};
+  outcome_.from = std::move(from);
+  return notes_ != nullptr ? notes_->Begin(outcome_.from, outcome_.began_us, applied) : Status{};
 }
 
 Verifier::Piece Verifier::MakePiece(const PieceId& id) {
@@ -165,8 +179,11 @@ PassProgress Verifier::progress() const {
 }
 
 // The journal's end, where all of it is applied: it may be behind the last transaction, and is known before the first.
-Result<Position> Verifier::Applied(const Sides& sides) {
+Result<Position> Verifier::Applied(const Sides& sides, Seq* seq) {
   CROSSFADE_ASSIGN(const apply::Progress progress, sides.target->BeginState());
+  if (seq != nullptr) {
+    *seq = progress.low;
+  }
   sides.target->EndState();
   CROSSFADE_TRY(journal_->Refresh());
   const state::Tail tail = journal_->tail();
@@ -178,6 +195,7 @@ std::optional<Verifier::Piece> Verifier::Next() {
   if (failed_ || next_ == pieces_.size()) {
     return std::nullopt;
   }
+  begun_.insert(pieces_[next_].id.table);
   return std::move(pieces_[next_++]);
 }
 
@@ -195,7 +213,10 @@ void Verifier::Work(const std::stop_token& stop) {
     if (!piece) {
       return;
     }
-    if (const Status compared = CompareWithRetry(*piece, &sides, stop); !compared) {
+    const auto compare = [&](const Sides& both) {
+      return piece->pages ? ComparePages(*piece, both, stop) : Compare(*piece, both, stop);
+    };
+    if (const Status compared = WithRetry(compare, &sides, stop); !compared) {
       Stick(compared.error());
       return;
     }
@@ -203,7 +224,8 @@ void Verifier::Work(const std::stop_token& stop) {
 }
 
 // A chunk is compared again from its beginning after a connection was lost, and counts once.
-Status Verifier::CompareWithRetry(const Piece& piece, Sides* sides, const std::stop_token& stop) {
+Status Verifier::WithRetry(const std::function<Status(const Sides&)>& compare, Sides* sides,
+                           const std::stop_token& stop) {
   // Counted from the first failure after the last time that both sides were to be had.
   bool failing = false;
   Deadline give_up = Deadline::max();
@@ -221,7 +243,7 @@ Status Verifier::CompareWithRetry(const Piece& piece, Sides* sides, const std::s
       }
     }
     if (done) {
-      done = piece.pages ? ComparePages(piece, *sides, stop) : Compare(piece, *sides, stop);
+      done = compare(*sides);
     }
     if (done) {
       // What comes next may wait, for the source's load or a person. It is counted: a connection that is lost now is
@@ -361,6 +383,16 @@ Status Verifier::RecheckSome(const ComparedTable& table, std::vector<std::string
   }
   for (const Difference& difference : decision.differences) {
     Count(table, difference, part);
+  }
+  {
+    const std::lock_guard lock(mutex_);
+    FieldSet& named = named_[&table];
+    for (size_t i = 0; i < decision.differences.size() && named.size() < kMaxNamed; ++i) {
+      named.insert(decision.differences[i].key);
+    }
+    for (size_t i = 0; i < decision.undecided.size() && named.size() < kMaxNamed; ++i) {
+      named.insert(decision.undecided[i]);
+    }
   }
   part->undecided += decision.undecided.size();
   if (!decision.undecided.empty()) {

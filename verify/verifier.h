@@ -4,9 +4,11 @@
 #include <atomic>
 #include <cstdint>
 #include <functional>
+#include <map>
 #include <memory>
 #include <mutex>
 #include <optional>
+#include <set>
 #include <stop_token>
 #include <string>
 #include <vector>
@@ -17,6 +19,7 @@
 #include "snapshot/limits.h"
 #include "snapshot/plan.h"
 #include "state/journal.h"
+#include "verify/moved.h"
 #include "verify/outcome.h"
 #include "verify/page_compare.h"
 #include "verify/pass_notes.h"
@@ -39,7 +42,8 @@ struct VerifyOptions {
   uint64_t paged_from_rows = 100'000;
   PageLimits page;
   RecheckOptions recheck;
-  std::vector<Landmark> landmarks;  // older than the pass, oldest first; another is taken when it begins
+  TouchedLimits moved{200'000, 32 << 20};  // rows whose key changed meanwhile, to look at again in the end
+  std::vector<Landmark> landmarks;         // older than the pass, oldest first; another is taken when it begins
   // Told of each difference, by one thread at a time. The table lives as long as the Verifier.
   std::function<Status(const ComparedTable&, const Difference&)> on_difference;
   // Told what was decided, some keys at a time, by the threads that compare; `more`: RangeResult's.
@@ -88,10 +92,18 @@ class Verifier {
   };
   Piece MakePiece(const PieceId& id);
   Status Begin(const Sides& first);
+  // Looks through the journal for rows that moved since the pass began, or since it was interrupted.
+  Status BeginFollowing(Seq applied);
+  void Follow(const std::stop_token& stop);
+  Status FollowOnce(const std::stop_token& stop);
+  void BeginTableAnew(uint32_t table);
+  // Looks again at the rows that moved: those are known when all pieces are done.
+  Status CheckMoved(const Sides& sides, const std::stop_token& stop);
+  std::vector<Candidate> NotNamedYet(uint32_t table, std::vector<std::string> keys) const;
   Status CompareAll(const std::stop_token& stop);
   std::optional<Piece> Next();
   void Work(const std::stop_token& stop);
-  Status CompareWithRetry(const Piece& piece, Sides* sides, const std::stop_token& stop);
+  Status WithRetry(const std::function<Status(const Sides&)>& compare, Sides* sides, const std::stop_token& stop);
   Status Compare(const Piece& piece, const Sides& sides, const std::stop_token& stop);
   // All that is left of its pages.
   Status ComparePages(const Piece& piece, const Sides& sides, const std::stop_token& stop);
@@ -105,7 +117,7 @@ class Verifier {
                      const std::stop_token& stop, TableOutcome* part, std::vector<Difference>* told);
   ShownLimits ShownOfOne() const;
   void Count(const ComparedTable& table, const Difference& difference, TableOutcome* outcome) const;
-  Result<Position> Applied(const Sides& sides);
+  Result<Position> Applied(const Sides& sides, Seq* seq = nullptr);
   void Stick(const Error& error);
 
   const snapshot::CopyPlan* plan_;
@@ -123,12 +135,18 @@ class Verifier {
   std::mutex large_rows_;  // held by the one reader that looks at rows of many MiB
   PassNotes* notes_ = nullptr;
   std::optional<PassSoFar> so_far_;
+  std::unique_ptr<ComparedTables> all_tables_;
+  Deadline note_followed_{};
+  std::unique_ptr<MovedRows> moved_;  // of the thread that follows; then of the one that runs
 
   mutable std::mutex mutex_;
-  std::vector<Piece> pieces_;    // mutex_; those that are left
-  size_t next_ = 0;              // mutex_
-  Outcome outcome_;              // mutex_
-  std::optional<Error> failed_;  // mutex_
+  std::vector<Piece> pieces_;                       // mutex_; those that are left
+  size_t next_ = 0;                                 // mutex_
+  std::set<uint32_t> begun_;                        // mutex_; tables of which something was read
+  std::set<uint32_t> settled_;                      // mutex_; what moves now is nothing to them
+  std::map<const ComparedTable*, FieldSet> named_;  // mutex_; keys of rows that are counted already, the first ones
+  Outcome outcome_;                                 // mutex_
+  std::optional<Error> failed_;                     // mutex_
 };
 
 }  // namespace crossfade::verify

@@ -241,3 +241,50 @@ def tables_that_cannot_be_told_by_rows_are_compared_as_a_whole(scene):
     scene.on_target("DELETE FROM twice WHERE b = 'planted'")
     answer = final(move, "equal")
     expect(answer["tables_compared"] == ["twice"] and answer["full_pass"]["began_us"] == full["full_began_us"], json.dumps(answer))
+
+
+@hazard("continuous", engines=("mariadb",))
+def a_key_handed_on_hides_a_grandchild_that_cannot_be_found(scene):
+    """Below a child whose key an action changed: a table without a key, and one whose rows are set to NULL. What is wrong there must not be called equal."""
+    scene.schema("CREATE TABLE p (id INT PRIMARY KEY); CREATE TABLE c (pid INT PRIMARY KEY, v INT, FOREIGN KEY (pid) REFERENCES p (id) ON UPDATE CASCADE);"
+                 "CREATE TABLE g (cpid INT, v INT, KEY (cpid), FOREIGN KEY (cpid) REFERENCES c (pid) ON UPDATE CASCADE);"
+                 "CREATE TABLE s (id INT PRIMARY KEY, cpid INT, FOREIGN KEY (cpid) REFERENCES c (pid) ON UPDATE SET NULL);"
+                 "INSERT INTO p VALUES (1), (2), (3); INSERT INTO c VALUES (1, 0), (2, 0), (3, 0); INSERT INTO g VALUES (1, 0), (2, 0); INSERT INTO s VALUES (1, 1), (2, 3)")
+    move = scene.migration(tenant=None, **FAST)  # beside a tenant column SET NULL is refused
+    move.start()
+    full = wait_full_pass(move)
+    scene.on_target("UPDATE g SET v = 9 WHERE cpid = 2; UPDATE s SET id = 9 WHERE id = 2")  # rows that no log will name
+    scene.sql("UPDATE p SET id = 20 WHERE id = 2; UPDATE p SET id = 30 WHERE id = 3")
+    wait_checked(move)
+    move.stop()
+    answer = final(move, "different")
+    expect(sorted(answer["tables_compared"]) == ["g", "s"], json.dumps(answer))
+    text = "\n".join(answer["reasons"])
+    expect("g cpid=20, v=9: different" in text and "s id=2: different" in text and "s id=9: different" in text, text)
+    scene.on_target("UPDATE g SET v = 0; UPDATE s SET id = 2 WHERE id = 9")
+    expect(final(move, "equal")["full_pass"]["began_us"] == full["full_began_us"], "a full pass was made")
+
+
+@hazard("continuous", engines=("mariadb",), quick=False)
+def a_final_check_keeps_to_its_time(scene):
+    """Far more rows were touched than can be compared in the time allowed: it ends in time and says how far it is; with more time it says that all is equal."""
+    scene.schema("CREATE TABLE t (id INT PRIMARY KEY, v INT, w INT); INSERT INTO t SELECT seq, 0, 0 FROM seq_1_to_150000")
+    move = scene.migration(tenant="first", journal__keep_s=3600, **FAST)
+    move.start()
+    full = wait_full_pass(move)
+    move.stop()
+    move.settings["verify.continuous"] = False
+    move.write()
+    move.start()
+    for begin in range(0, 150000, 15000):
+        scene.sql("UPDATE t SET w = 1 WHERE id > %d AND id <= %d" % (begin, begin + 15000))
+    move.wait_applied()
+    began = time.monotonic()
+    code, out, err = move.command("verify", "--final", "--within", "1", "--json")
+    took = time.monotonic() - began
+    expect(code == 2, "status %d\n%s%s" % (code, out, err))
+    answer = json.loads(out)
+    expect("touched rows are compared up to seq" in answer["reasons"][0] and 0 < answer["touched_keys"] < 150000, json.dumps(answer))
+    expect(took < 4 and answer["check_ms"] < 2000, "it took %.1f s\n%s" % (took, out))
+    code, out, err = move.command("verify", "--final", "--within", "300", "--json", timeout_s=320)
+    expect(code == 0 and json.loads(out)["full_pass"]["began_us"] == full["full_began_us"], "status %d\n%s%s" % (code, out, err))

@@ -159,3 +159,8 @@ mutant("H24", "the journal is never freed", "journal_is_freed_of_what_is_applied
        ("apply/applier.cc", "  return journal_->Trim();", "  return {};"))
 mutant("H24", "a full journal is waited for during the copy, when nothing drains it", "journal_is_full_while_it_is_copied",
        ("tools/crossfade/capture_loop.cc", "    if (fail_over_budget_()) {", "    if (said && fail_over_budget_() && has_unsynced_) {"))
+
+mutant("verify", "a key that was handed on is followed only by looking rows up", "a_key_handed_on_hides_a_grandchild_that_cannot_be_found",
+       ("verify/touched.cc", "      handed_on_.clear();\n      TakeHandedOn(key, touched);\n", ""))
+mutant("verify", "rows that moved during a pass are not looked at again", "a_row_that_moves_behind_the_place_that_is_read",
+       ("verify/verifier.cc", "  CROSSFADE_TRY(WithRetry([&](const Sides& sides) { return CheckMoved(sides, stop); }, &last, stop));\n", ""))

@@ -201,6 +201,31 @@ def a_comparison_that_waits_holds_nothing_on_the_source(scene):
         move.stop()
 
 
+@hazard("verify", engines=("mariadb",))
+def a_load_that_comes_within_a_chunk_finds_no_snapshot_held_for_it(scene):
+    """The chunk that is being read is read to its end; what waits for the source's load, however long that lasts, waits before the next one."""
+    scene.own_source()
+    scene.source.client("GRANT PROCESS ON *.* TO '%s'@'127.0.0.1'" % servers.MIGRATION_USER)
+    scene.schema("CREATE TABLE t (id INT PRIMARY KEY, v INT); INSERT INTO t SELECT seq, seq FROM seq_1_to_6000; CREATE TABLE u LIKE t; INSERT INTO u SELECT * FROM t")
+    move = scene.migration(tenant="first", verify__readers=1, verify__max_rows_per_second=3000, snapshot__source_max_threads_running=7)
+    move.start()
+    move.wait_phase("following")
+    beside = verify(move)
+    stage.wait_until(lambda: open_transactions(scene) == 1, "it reads nothing", 20)
+    loads = [scene.source.connect(autocommit=True) for _ in range(9)]
+    threads = [threading.Thread(target=lambda c: c.cursor().execute("SELECT SLEEP(15)"), args=(connection,)) for connection in loads]
+    for thread in threads:
+        thread.start()
+    time.sleep(6)
+    for _ in range(5):
+        expect(open_transactions(scene) == 0 and beside.poll() is None, "a snapshot is held while it waits, or it does not wait")
+        time.sleep(0.5)
+    out, err = beside.communicate(timeout=60)
+    for thread in threads:
+        thread.join()
+    expect(beside.returncode == 0 and "waits: the source is under load" in err, "status %d\n%s%s" % (beside.returncode, out, err))
+
+
 def open_transactions(scene):
     return int(scene.source.value("SELECT COUNT(*) FROM information_schema.innodb_trx JOIN information_schema.processlist ON id = trx_mysql_thread_id WHERE user = '%s'"
                                   % servers.MIGRATION_USER))

@@ -18,7 +18,7 @@ namespace crossfade::tools {
 
 namespace {
 
-constexpr int kVersion = 2;
+constexpr int kVersion = 3;
 constexpr const char* kSourceSide = "source";
 constexpr const char* kTargetSide = "target";
 constexpr std::string_view kSums = "sums-";
@@ -77,10 +77,17 @@ std::optional<InterruptedPass> HeadOf(const nlohmann::json& json, const std::str
   InterruptedPass pass;
   pass.so_far.from = std::move(*from);
   pass.so_far.began_us = json.value("began_us", int64_t{0});
+  pass.so_far.followed.value = json.value("followed", uint64_t{0});
   pass.so_far.resumed = 1;
   pass.so_far.tables.resize(plan->tables.size());
   pass.plan = std::move(*plan);
   return pass;
+}
+
+void BeginAnew(uint32_t table, verify::PassSoFar* so_far) {
+  std::erase_if(so_far->done, [&](const verify::PieceId& piece) { return piece.table == table; });
+  std::erase_if(so_far->pages, [&](const auto& page) { return page.first.table == table; });
+  so_far->tables[table] = {};
 }
 
 // False for what is no line of ours.
@@ -90,6 +97,20 @@ bool AddLine(const nlohmann::json& json, InterruptedPass* pass) {
   }
   if (json.contains("resumed_us")) {
     ++pass->so_far.resumed;
+    return true;
+  }
+  if (json.contains("followed")) {
+    pass->so_far.followed.value = json.value("followed", uint64_t{0});
+    if (std::string moved = FromHex(json.value("moved", "")); !moved.empty()) {
+      pass->so_far.moved.push_back(std::move(moved));
+    }
+    for (const uint32_t table : json.value("settled", std::vector<uint32_t>())) {
+      pass->so_far.settled.insert(table);
+    }
+    return true;
+  }
+  if (const uint32_t table = json.value("anew", UINT32_MAX); table < pass->plan.tables.size()) {
+    BeginAnew(table, &pass->so_far);
     return true;
   }
   const verify::PieceId piece{json.value("table", UINT32_MAX), json.value("chunk", UINT32_MAX)};
@@ -186,12 +207,13 @@ Status PassFile::Remove(const std::string& state_dir) {
 
 PassFile::~PassFile() { ::close(fd_); }
 
-Status PassFile::Begin(const Position& from, int64_t began_us) {
+Status PassFile::Begin(const Position& from, int64_t began_us, Seq followed) {
   return Append(nlohmann::json{
       {"version", kVersion},
       {"identity", identity_},
       {"began_us", began_us},
       {"from", Hex(from.Encode())},
+      {"followed", followed.value},
       {"plan",
        plan_}}.dump());
 }
@@ -216,6 +238,24 @@ Status PassFile::PieceDone(const verify::PieceId& piece, const verify::TableOutc
       -1, ' ', false, nlohmann::json::error_handler_t::replace)));
   std::error_code error;
   std::filesystem::remove(SumsPath(state_dir_, piece), error);
+  return {};
+}
+
+Status PassFile::Followed(Seq followed, std::string_view moved, const std::set<uint32_t>& settled) {
+  nlohmann::json line = {{"followed", followed.value}};
+  if (!moved.empty()) {
+    line["moved"] = Hex(moved);
+  }
+  if (!settled.empty()) {
+    line["settled"] = settled;
+  }
+  return Append(line.dump());
+}
+
+Status PassFile::Anew(uint32_t table) {
+  CROSSFADE_TRY(Append(nlohmann::json{{"anew", table}}.dump()));
+  std::error_code error;
+  std::filesystem::remove(SumsPath(state_dir_, {table, 0}), error);
   return {};
 }
 

@@ -36,11 +36,13 @@ class PassFile final : public verify::PassNotes {
 
   PassFile(const PassFile&) = delete;
   ~PassFile() override;
-  Status Begin(const Position& from, int64_t began_us) override;
+  Status Begin(const Position& from, int64_t began_us, Seq followed) override;
   Status PageDone(const verify::PieceId& piece, const verify::PagePlace& place,
                   const verify::TableOutcome& part) override;
   Status KeepSums(const verify::PieceId& piece, std::string_view sums) override;
   Status PieceDone(const verify::PieceId& piece, const verify::TableOutcome& part) override;
+  Status Followed(Seq followed, std::string_view moved, const std::set<uint32_t>& settled) override;
+  Status Anew(uint32_t table) override;
 
  private:
   PassFile(const std::string& state_dir, std::string path, int fd)

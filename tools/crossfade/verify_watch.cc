@@ -46,12 +46,9 @@ VerifyWatch::VerifyWatch(const Config& config, SourceEngine* source, snapshot::C
     form_ = mode == ConsoleMode::kAuto && ::isatty(STDERR_FILENO) != 0 ? Form::kBars : Form::kLines;
   }
   within_->SetRowsPerSecond(config.verify.max_rows_per_second);
-  if (config.snapshot.source_max_threads_running != 0) {
-    within_->SetBackOff([this] { return SourceSuffers(false); });
-  }
-  // A reader's own snapshot keeps the history: to wait within a chunk for a shorter one would be in vain.
+  // Not within a chunk or a page: its snapshot would be held for as long as the load lasts, and keep the history.
   if (config.snapshot.source_max_threads_running != 0 || config.snapshot.source_max_history != 0) {
-    between_->SetBackOff([this] { return SourceSuffers(true); });
+    between_->SetBackOff([this] { return SourceSuffers(); });
   }
   thread_ = std::jthread([this](std::stop_token stop) { Watch(stop); });
 }
@@ -59,7 +56,6 @@ VerifyWatch::VerifyWatch(const Config& config, SourceEngine* source, snapshot::C
 VerifyWatch::~VerifyWatch() {
   thread_.request_stop();
   thread_.join();
-  within_->SetBackOff({});
   between_->SetBackOff({});
   between_->SetPaused(false);
 }
@@ -90,7 +86,7 @@ void VerifyWatch::Watch(const std::stop_token& stop) {
   }
 }
 
-bool VerifyWatch::SourceSuffers(bool also_history) {
+bool VerifyWatch::SourceSuffers() {
   const Result<SourceEngine::Load> load = source_->ReadLoad();
   if (!load) {
     if (!warned_.exchange(true)) {
@@ -100,8 +96,7 @@ bool VerifyWatch::SourceSuffers(bool also_history) {
   }
   const uint64_t threads = config_.snapshot.source_max_threads_running;
   const uint64_t history = config_.snapshot.source_max_history;
-  return (threads != 0 && load->threads_running > threads) ||
-         (also_history && history != 0 && load->history_length > history);
+  return (threads != 0 && load->threads_running > threads) || (history != 0 && load->history_length > history);
 }
 
 void VerifyWatch::Measure(uint64_t rows) {

@@ -15,8 +15,8 @@
 namespace crossfade::tools {
 
 // Works from a thread of its own until it is destroyed; prints to standard error. All given must outlive it. `within`
-// holds back a chunk that is being read, `between` the next ones. The comparison pauses while a file named "pause" is
-// in the state directory, as the copy does.
+// is the rate at which a chunk is read; `between` holds back the next ones, and so waits without a snapshot. The
+// comparison pauses while a file named "pause" is in the state directory, as the copy does.
 class VerifyWatch {
  public:
   VerifyWatch(const Config& config, SourceEngine* source, snapshot::CopyLimits* within, snapshot::CopyLimits* between,
@@ -28,7 +28,7 @@ class VerifyWatch {
  private:
   enum class Form : uint8_t { kNone, kBars, kLines };
   void Watch(const std::stop_token& stop);
-  bool SourceSuffers(bool also_history);
+  bool SourceSuffers();
   void Measure(uint64_t rows);
   std::string Line(const verify::PassProgress& progress) const;
 

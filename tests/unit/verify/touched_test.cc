@@ -10,6 +10,7 @@
 #include "core/bytes.h"
 #include "verify/check_state.h"
 #include "verify/look.h"
+#include "verify/moved.h"
 
 namespace crossfade::verify {
 namespace {
@@ -100,7 +101,11 @@ class TouchedTest : public ::testing::Test {
     loose_ = Table("loose", {"id", "parent"});
     loose_.foreign_keys = {Reference("parent", "id", ReferenceAction::kSetNull, ReferenceAction::kNoAction)};
     keyless_ = Table("keyless", {"a", "b"}, false);
-    routes_ = *apply::RouteSet::Make({parent_, moved_, deleted_, below_, loose_, keyless_}, {});
+    Route({parent_, moved_, deleted_, below_, loose_, keyless_});
+  }
+  void Route(const std::vector<TableSchema>& tables) {
+    tables_.reset();
+    routes_ = *apply::RouteSet::Make(tables, {});
     tables_ = *ComparedTables::Make(routes_, &target_);
   }
   void TearDown() override {
@@ -201,6 +206,51 @@ TEST_F(TouchedTest, WhatAnActionDidToRowsThatCannotBeFoundIsForAWholePass) {
   EXPECT_EQ(Whole(touched), (std::set<std::string>{"below", "loose"}));
 }
 
+// parent <- moved (ON UPDATE CASCADE), whose new value goes on to tables of which no row can be found by it, and below.
+TEST_F(TouchedTest, WhatAHandedOnKeyDidToRowsThatCannotBeFoundIsForAWholePass) {
+  const auto cascade = [](const std::string& parent, const std::string& column) {
+    return Reference(parent, column, ReferenceAction::kNoAction, ReferenceAction::kCascade);
+  };
+  TableSchema none = Table("none", {"v", "parent"}, false);
+  none.foreign_keys = {cascade("moved", "parent")};
+  TableSchema under_none = Table("under_none", {"id", "parent"});
+  under_none.foreign_keys = {cascade("none", "parent")};
+  TableSchema unset = Table("unset", {"id", "parent"});
+  unset.foreign_keys = {Reference("moved", "parent", ReferenceAction::kNoAction, ReferenceAction::kSetNull)};
+  TableSchema under_unset = Table("under_unset", {"id", "parent"});
+  under_unset.foreign_keys = {cascade("unset", "parent")};
+  TableSchema kept = Table("kept", {"id", "parent"});
+  kept.foreign_keys = {cascade("moved", "parent")};
+  TableSchema under_kept = Table("under_kept", {"v", "parent"}, false);
+  under_kept.foreign_keys = {cascade("kept", "parent")};
+  TableSchema elsewhere = Table("elsewhere", {"v", "moved"}, false);
+  elsewhere.foreign_keys = {cascade("moved", "id")};
+  Route({parent_, moved_, none, under_none, unset, under_unset, kept, under_kept, elsewhere});
+  Commit({{&parent_, Row({1, 10}), Row({1, 11})}});
+  const Touched touched = Collect();
+  EXPECT_EQ(Whole(touched), (std::set<std::string>{"none", "under_none", "unset", "under_unset", "under_kept"}));
+  EXPECT_EQ(Of(touched, "moved").by.at({1}), (FieldSet{Key(10), Key(11)}));
+}
+
+TEST_F(TouchedTest, BelowAChildWithoutAKeyNoRowCanBeFound) {
+  TableSchema none = Table("none", {"v", "parent"}, false);
+  none.foreign_keys = {Reference("parent", "code", ReferenceAction::kCascade, ReferenceAction::kCascade)};
+  TableSchema under = Table("under", {"id", "parent"});
+  under.foreign_keys = {Reference("none", "parent", ReferenceAction::kNoAction, ReferenceAction::kCascade)};
+  Route({parent_, none, under});
+  Commit({{&parent_, Row({1, 10}), Row({1, 11})}});
+  EXPECT_EQ(Whole(Collect()), (std::set<std::string>{"none", "under"}));
+}
+
+TEST_F(TouchedTest, AKeyThatIsHandedRoundInACircleEnds) {
+  TableSchema moved = moved_;
+  moved.foreign_keys.push_back(
+      {"round", {1}, "moved", {"parent"}, ReferenceAction::kNoAction, ReferenceAction::kCascade});
+  Route({parent_, moved});
+  Commit({{&parent_, Row({1, 10}), Row({1, 11})}});
+  EXPECT_TRUE(Collect().whole().empty());
+}
+
 TEST_F(TouchedTest, NothingIsLookedForWhereNoActionWasFired) {
   Commit({{&parent_, Row({1, 10}), {}, kNoForeignKeyChecks}});
   Commit({{&parent_, Row({2, 10}), Row({2, 10})}});
@@ -242,6 +292,62 @@ TEST_F(TouchedTest, ATrimmedJournalIsSaidToBe) {
   TouchedReader reader(tables_.get(), journal_.get());
   EXPECT_EQ(reader.Open(Seq{1}).error().code, "CF1305");
   EXPECT_TRUE(reader.Open(Seq{2}));
+}
+
+TEST_F(TouchedTest, OnlyKeysThatRowsMovedToAreTaken) {
+  MovedRows moved(tables_.get(), journal_.get(), {});
+  moved.Begin(Seq{0});
+  Commit({{&moved_, {}, Row({1, 0, 0})}, {&moved_, Row({1, 0, 0}), Row({1, 0, 1})}, {&moved_, Row({3, 0, 0}), {}}});
+  Commit({{&keyless_, Row({1, 1}), Row({2, 1})}, {&moved_, {}, {}}, {&parent_, Row({7, 10}), {}}});
+  EXPECT_TRUE(moved.Follow({})->empty());
+  Commit({{&moved_, Row({1, 0, 1}), Row({2, 0, 1})}});
+  const std::string noted = *moved.Follow({});
+  EXPECT_EQ(moved.followed(), Seq{3});
+  EXPECT_EQ(Of(moved.rows(), "moved").keys, FieldSet{Key(2)});
+  EXPECT_EQ(Whole(moved.rows()), std::set<std::string>{});
+  EXPECT_TRUE(moved.Follow({})->empty());
+  MovedRows again(tables_.get(), journal_.get(), {});
+  EXPECT_TRUE(again.Add(noted));
+  EXPECT_EQ(Of(again.rows(), "moved").keys, FieldSet{Key(2)});
+  EXPECT_TRUE(again.Add(again.AddWhole(tables_->Find("below"), "why")));
+  EXPECT_EQ(Whole(again.rows()), std::set<std::string>{"below"});
+  EXPECT_FALSE(again.Add(noted + "x"));
+  EXPECT_FALSE(again.Add(noted.substr(0, noted.size() - 1)));
+}
+
+TEST_F(TouchedTest, RowsThatAnActionMovedAreFoundByTheirParentOrAllOfTheTableMoved) {
+  TableSchema line = Table("line", {"parent", "line"});
+  line.foreign_keys = {{"fk", {0}, "parent", {"code"}, ReferenceAction::kNoAction, ReferenceAction::kCascade}};
+  TableSchema deep = Table("deep", {"parent", "v"});
+  deep.foreign_keys = {{"fk", {0}, "moved", {"parent"}, ReferenceAction::kNoAction, ReferenceAction::kCascade}};
+  TableSchema none = Table("none", {"v", "parent"}, false);
+  none.foreign_keys = {Reference("deep", "parent", ReferenceAction::kNoAction, ReferenceAction::kCascade)};
+  TableSchema value = Table("value", {"id", "parent"});
+  value.foreign_keys = {Reference("parent", "code", ReferenceAction::kNoAction, ReferenceAction::kCascade)};
+  Route({parent_, moved_, line, deep, none, value});
+  Commit({{&parent_, Row({1, 10}), Row({1, 11})}});
+  MovedRows moved(tables_.get(), journal_.get(), {});
+  ASSERT_TRUE(moved.Follow({}));
+  EXPECT_EQ(Of(moved.rows(), "line").by.at({0}), FieldSet{Key(11)});
+  EXPECT_EQ(Of(moved.rows(), "moved").by.at({1}), FieldSet{Key(11)});
+  EXPECT_TRUE(Of(moved.rows(), "value").by.empty());
+  EXPECT_TRUE(Of(moved.rows(), "parent").keys.empty());
+  EXPECT_EQ(Whole(moved.rows()), std::set<std::string>{"none"});
+}
+
+TEST_F(TouchedTest, MoreMovedRowsThanAreKeptAreSaidToBe) {
+  for (int64_t id = 0; id < 10; ++id) {
+    Commit({{&moved_, Row({id, 0, 0}), Row({id + 100, 0, 0})}});
+  }
+  MovedRows moved(tables_.get(), journal_.get(), {.max_keys = 4});
+  ASSERT_TRUE(moved.Follow({}));
+  EXPECT_EQ(moved.followed(), Seq{10});
+  EXPECT_EQ(moved.rows().keys(), 4u);
+  EXPECT_EQ(Whole(moved.rows()), std::set<std::string>{"moved"});
+  ASSERT_TRUE(journal_->Pin("apply", Seq{8}));
+  ASSERT_TRUE(journal_->Trim());
+  moved.Begin(Seq{3});
+  EXPECT_EQ(moved.Follow({}).error().code, "CF1305");
 }
 
 class EmptySource : public snapshot::Reader {
