@@ -435,6 +435,11 @@ class PgRowReader final : public RowReader {
 
 }  // namespace
 
+Result<std::unique_ptr<RowForm>> MakePgRowForm(const Route& route, const postgres::TypePolicy& types) {
+  CROSSFADE_ASSIGN(std::unique_ptr<PgRowForm> form, PgRowForm::Make(route, types));
+  return std::unique_ptr<RowForm>(std::move(form));
+}
+
 Status LockPgRows(const PgTargetOptions& options, Connection* connection, const Route& route,
                   std::span<const std::string> keys, const RowReader::FieldsSink& sink) {
   return PgRowReader(options, connection).LockKeys(route, keys, sink);

@@ -159,3 +159,8 @@ mutant("H24", "the journal is never freed", "journal_is_freed_of_what_is_applied
        ("apply/applier.cc", "  return journal_->Trim();", "  return {};"))
 mutant("H24", "a full journal is waited for during the copy, when nothing drains it", "journal_is_full_while_it_is_copied",
        ("tools/crossfade/capture_loop.cc", "    if (fail_over_budget_()) {", "    if (said && fail_over_budget_() && has_unsynced_) {"))
+
+mutant("repair", "a parent goes although rows refer to it", "a_repaired_parent_leaves_no_orphan_under_a_valid_key",
+       ("verify/repair.cc", "    CROSSFADE_ASSIGN(const bool no_orphans, LeaveOrphans());", "    const bool no_orphans = true;"))
+mutant("repair", "children come into the plan before their parents", "a_repair_of_much_damage_makes_progress_each_time",
+       ("verify/repair_plan.cc", "    return {1, route.rank};", "    return {1, 0};"))
