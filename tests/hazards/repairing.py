@@ -3,6 +3,7 @@
 import json
 import subprocess
 import threading
+import time
 
 import migration
 from stage import expect, hazard
@@ -456,3 +457,22 @@ def a_key_that_would_lose_a_nul_is_refused(scene):
             if path == "copy":
                 move.run_until_caught_up()
                 expect(verdict(move, 0)["result"] == "equal", "text that is no key is not what it was")
+
+
+@hazard("repair", engines=("mariadb",), quick=False)
+def a_large_repair_records_each_row_and_is_not_held_up(scene):
+    """Ten thousand rows: all of them stand in the audit log twice, and the target is told of its head, not of each record."""
+    move = stopped(scene, "CREATE TABLE many (id INT PRIMARY KEY, v INT); INSERT INTO many SELECT seq, 0 FROM seq_1_to_10000")
+    scene.on_target("UPDATE many SET v = 1")
+    began = time.monotonic()
+    expect(repair(move, "--overwrite-foreign")["repaired"] == 10000, "not all were repaired")
+    took = time.monotonic() - began
+    expect(took < 60, "it took %d s" % took)
+    with open(move.state_directory + "/audit.jsonl", encoding="utf-8") as file:
+        records = [json.loads(line) for line in file]
+    for action in ("repair started", "repair ended"):
+        keys = [row["key"] for record in records if record["action"] == action for row in record["details"]["rows"]]
+        expect(sorted(keys) == sorted("id=%d" % i for i in range(1, 10001)), "%s names %d rows" % (action, len(keys)))
+    ended = [record["seq"] for record in records if record["action"] == "repair ended"]
+    told = int(scene.on_target("SELECT seq FROM crossfade.audit_head WHERE migration = '%s'" % move.name))
+    expect(told >= ended[-1], "the target knows record %d of %d" % (told, ended[-1]))

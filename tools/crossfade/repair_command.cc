@@ -241,7 +241,7 @@ nlohmann::json RecordOf(const verify::RowRepair& row) {
   return json;
 }
 
-// What is to be done, before, and what was done, in as many records as it takes.
+// What is to be done, before, and what was done, in as many records as it takes. The target is told once, of the last.
 Status Record(const Config& config, std::string_view action, const verify::RepairPlan& plan, Seq applied,
               const nlohmann::json& more) {
   nlohmann::json rows = nlohmann::json::array();
@@ -251,9 +251,10 @@ Status Record(const Config& config, std::string_view action, const verify::Repai
       nlohmann::json details = more;
       details["seq"] = applied.value;
       details["rows"] = std::exchange(rows, nlohmann::json::array());
-      CROSSFADE_TRY(RecordAction(config, action, details));
+      CROSSFADE_TRY(AppendAction(config, action, details));
     }
   }
+  TellHead(config);
   return {};
 }
 
