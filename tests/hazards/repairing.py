@@ -476,3 +476,26 @@ def a_large_repair_records_each_row_and_is_not_held_up(scene):
     ended = [record["seq"] for record in records if record["action"] == "repair ended"]
     told = int(scene.on_target("SELECT seq FROM crossfade.audit_head WHERE migration = '%s'" % move.name))
     expect(told >= ended[-1], "the target knows record %d of %d" % (told, ended[-1]))
+
+
+@hazard("repair", engines=("mariadb",))
+def a_plan_waits_while_its_source_is_under_load(scene):
+    """--plan and --repair read as much as a pass does: they pause and back off as it does."""
+    move = stopped(scene, snapshot__source_max_threads_running=2)
+    scene.on_target("UPDATE t SET v = 7 WHERE id = 1")
+    for flags in (("--plan",), ("--repair", "--yes", "--overwrite-foreign")):
+        expect(move.command("pause")[0] == 0, "cannot pause")
+        process = subprocess.Popen([migration.program(), "verify", move.config, *flags], stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=move.environment)
+        time.sleep(4)
+        expect(process.poll() is None, "%s went on while paused" % flags[0])
+        sleepers = [threading.Thread(target=scene.sql, args=("SELECT SLEEP(8)",)) for _ in range(3)]
+        for sleeper in sleepers:
+            sleeper.start()
+        time.sleep(0.5)
+        expect(move.command("resume")[0] == 0, "cannot resume")
+        time.sleep(3)
+        expect(process.poll() is None, "%s went on while the source had much to do" % flags[0])
+        out, err = process.communicate(timeout=60)
+        expect(process.returncode == (1 if flags[0] == "--plan" else 0), "%s: status %d\n%s%s" % (flags[0], process.returncode, out, err))
+        for sleeper in sleepers:
+            sleeper.join()
