@@ -173,6 +173,24 @@ Status CheckForeignKeysStay(const Route& route, const std::map<std::string, Rout
   return {};
 }
 
+void NoteKeys(Route* route) {
+  const TableSchema& table = route->source;
+  route->in_key.assign(table.columns.size(), false);
+  for (const KeyPart& part : table.primary_key) {
+    route->in_key[part.column] = true;
+  }
+  for (const Key& key : table.keys) {
+    for (const KeyPart& part : key.parts) {
+      route->in_key[part.column] = route->in_key[part.column] || key.unique;
+    }
+  }
+  for (const ForeignKey& key : table.foreign_keys) {
+    for (const uint32_t column : key.columns) {
+      route->in_key[column] = true;
+    }
+  }
+}
+
 Result<std::unique_ptr<Route>> MakeRoute(const TableSchema& table, const RouteRules& rules) {
   auto route = std::make_unique<Route>();
   route->source = table;
@@ -208,6 +226,7 @@ Result<std::unique_ptr<Route>> MakeRoute(const TableSchema& table, const RouteRu
                       "no column left", fmt::format("exclude the table: tables.exclude = [\"{}\"]", table.name)});
   }
   ChooseIdentity(route.get());
+  NoteKeys(route.get());
   CROSSFADE_TRY(CheckKeysStay(*route));
   return route;
 }
@@ -237,12 +256,12 @@ std::set<std::string> Closure(const Edges& edges, const std::string& start) {
 void NoteReference(const ForeignKey& key, Route* parent) {
   parent->referenced = true;
   parent->delete_acts |= key.on_delete != ReferenceAction::kNoAction;
-  if (key.on_update == ReferenceAction::kNoAction) {
-    return;
-  }
   for (const std::string& name : key.parent_columns) {
     if (const auto column = parent->source.FindColumn(name)) {
-      parent->referenced_columns.insert(*column);
+      parent->in_key[*column] = true;
+      if (key.on_update != ReferenceAction::kNoAction) {
+        parent->referenced_columns.insert(*column);
+      }
     }
   }
 }

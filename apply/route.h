@@ -56,6 +56,10 @@ struct Route {
   bool delete_acts = false;
   // Some foreign key, of any kind and of any captured table, refers to this table.
   bool referenced = false;
+  // For each column of the source: part of the primary key, of a unique key or of either end of a foreign key. Such a
+  // value is stored as it is or not at all.
+  std::vector<bool> in_key;
+  bool InKey(uint32_t column) const { return column < in_key.size() && in_key[column]; }
   // Place in an order in which parents come before children, as far as foreign keys have one.
   uint32_t rank = 0;
 

@@ -113,6 +113,16 @@ struct CommitResult {
   bool durable = true;
 };
 
+// What to look for when rows were written, so that no foreign key of the target is broken unseen.
+struct OrphanSearch {
+  // True: `rows` as they were before they went or changed, to which rows of any table may still refer. False: rows as
+  // they were written, whose own parents may not be there.
+  bool referred = true;
+  // The target's keys did not act: what cannot be looked at counts as an orphan. Else they judge it at COMMIT.
+  bool unchecked = false;
+  std::span<const std::string_view> rows;  // fields (row_reader.h)
+};
+
 // One worker's connection. One thread, but for Cancel.
 class ApplySession {
  public:
@@ -129,6 +139,10 @@ class ApplySession {
   // for routes whose identity is the whole row.
   using RowSink = std::function<Status(std::string_view fields)>;
   virtual Status LockRows(const Route& route, std::span<const std::string> keys, const RowSink& sink) = 0;
+  // Behind the last Write, before Finish: the rows that a foreign key of the target refers to, or that refer, and whose
+  // parent is not there by now; `row` is the place in the search.
+  using OrphanSink = std::function<Status(size_t row, const std::string& reason)>;
+  virtual Status FindOrphans(const Route& route, const OrphanSearch& search, const OrphanSink& sink) = 0;
   // From any thread: cancels what runs, which then fails with Transient.
   virtual void Cancel() = 0;
 };

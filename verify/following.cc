@@ -170,7 +170,7 @@ Status Verifier::CheckMoved(const Sides& sides, const std::stop_token& stop) {
   }
   const std::lock_guard lock(mutex_);
   for (auto& [table, here] : found) {
-    outcome_.tables[table].Add(std::move(here.part), options_.max_shown);
+    outcome_.tables[table].Add(std::move(here.part), ShownOfOne());
     for (const Difference& difference : here.told) {
       CROSSFADE_TRY(options_.on_difference(*tables_[table], difference));
     }

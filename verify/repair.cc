@@ -161,6 +161,10 @@ class Repairer {
       CROSSFADE_TRY(LeaveOut(written));
       return false;
     }
+    CROSSFADE_ASSIGN(const bool no_orphans, LeaveOrphans());
+    if (!no_orphans) {
+      return false;
+    }
     CROSSFADE_ASSIGN(const apply::CommitResult committed, session_->Finish({}));
     if (committed.outcome == apply::CommitResult::Outcome::kRejected) {
       auto refused = MakeError(ErrorClass::kData, "CF1831", kComponent, "the target refused to commit the repair: {}",
@@ -211,12 +215,9 @@ class Repairer {
     apply::Step step;
     step.route = &row.table->stored_route();
     step.kind = kind;
-    // The rows that a foreign key of the target would change are in the plan themselves, or are right.
-    step.without_actions =
-        (kind == apply::StepKind::kDelete && route.delete_acts) ||
-        (kind == apply::StepKind::kUpdate && std::any_of(row.places.begin(), row.places.end(), [&](uint32_t place) {
-           return route.referenced_columns.contains(route.columns[place]);
-         }));
+    // The rows that a foreign key of the target would change are in the plan themselves, or are right: LeaveOrphans.
+    step.without_actions = (kind == apply::StepKind::kDelete && route.delete_acts) ||
+                           (kind == apply::StepKind::kUpdate && Sets(row, route.referenced_columns));
     apply::RowChange change;
     if (kind != apply::StepKind::kInsert) {
       change.before = images.before;
@@ -228,6 +229,58 @@ class Repairer {
     step.rows.assign(row.copies, change);
     steps_.push_back(std::move(step));
     owners_.push_back(index);
+  }
+
+  static bool Sets(const RowRepair& row, const std::set<uint32_t>& columns) {
+    return std::any_of(row.places.begin(), row.places.end(),
+                       [&](uint32_t place) { return columns.contains(row.table->route().columns[place]); });
+  }
+
+  // What is written is there by now, and nobody else can refer to a row that has gone. False if rows are left.
+  Result<bool> LeaveOrphans() {
+    struct Question {
+      const ComparedTable* table;
+      bool referred;
+      bool unchecked;
+      auto operator<=>(const Question&) const = default;
+    };
+    std::map<Question, std::vector<size_t>> questions;
+    for (size_t step = 0; step < steps_.size(); ++step) {
+      const size_t i = owners_[step];
+      const RowRepair& row = plan_->rows()[i];
+      const bool unchecked = steps_[step].without_actions;
+      if (steps_[step].kind != apply::StepKind::kInsert) {
+        questions[{row.table, true, unchecked}].push_back(i);
+      }
+      if (steps_[step].kind == apply::StepKind::kInsert || Sets(row, ReferringColumns(row.table->route()))) {
+        questions[{row.table, false, unchecked}].push_back(i);
+      }
+    }
+    bool none = true;
+    std::vector<std::string_view> rows;
+    for (const auto& [question, owners] : questions) {
+      rows.clear();
+      for (const size_t i : owners) {
+        const Difference& difference = plan_->rows()[i].difference;
+        rows.emplace_back(question.referred ? difference.target : difference.due);
+      }
+      const apply::OrphanSearch search{question.referred, question.unchecked, rows};
+      CROSSFADE_TRY(session_->FindOrphans(question.table->stored_route(), search,
+                                          [&, &of = owners](size_t place, const std::string& reason) -> Status {
+                                            plan_->rows()[of[place]].left = reason;
+                                            none = false;
+                                            return {};
+                                          }));
+    }
+    return none;
+  }
+
+  static std::set<uint32_t> ReferringColumns(const apply::Route& route) {
+    std::set<uint32_t> columns;
+    for (const ForeignKey& key : route.source.foreign_keys) {
+      columns.insert(key.columns.begin(), key.columns.end());
+    }
+    return columns;
   }
 
   // Nobody can change the rows from here on. False if a row is not as it was.

@@ -7,6 +7,7 @@
 
 #include <cstdint>
 #include <deque>
+#include <map>
 #include <set>
 #include <string>
 #include <string_view>
@@ -34,7 +35,9 @@ struct RowRepair {
   std::string left;  // why it was not done; empty: it was, or is yet to be
 };
 
-// What would make the target equal, in no order. Bounded; what is beyond is counted.
+// What would make the target equal, in no order. Bounded; what is beyond is counted. The cut follows the foreign keys:
+// what others wait for stays (rows to which nothing can refer go first; then rows come, parents before children; then
+// parents go), so that each repeat makes progress.
 class RepairPlan {
  public:
   RepairPlan(uint64_t max_rows, uint64_t max_bytes) : max_rows_(max_rows), max_bytes_(max_bytes) {}
@@ -49,9 +52,18 @@ class RepairPlan {
   uint64_t foreign() const;                    // rows that somebody else wrote
 
  private:
+  using Turn = std::pair<uint8_t, uint32_t>;
+  static Turn TurnOf(const RowRepair& row);
+  static uint64_t BytesOf(const Difference& difference);
+  // Room for a row, at the cost of those whose turn is later. False if there is none.
+  bool MakeRoom(const Turn& turn, uint64_t bytes);
+  void TakeOut(size_t index);
+
   const uint64_t max_rows_;
   const uint64_t max_bytes_;
   std::deque<RowRepair> rows_;
+  std::map<Turn, std::vector<size_t>> by_turn_;  // places in rows_; none is empty
+  std::vector<size_t> place_in_turn_;            // of each of rows_
   std::set<std::pair<const ComparedTable*, std::string>> keys_;
   uint64_t bytes_ = 0;
   uint64_t beyond_ = 0;

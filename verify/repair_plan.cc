@@ -49,21 +49,12 @@ std::vector<uint32_t> UnequalPlaces(const Difference& difference) {
 }  // namespace
 
 void RepairPlan::Add(const ComparedTable& table, const Difference& difference) {
-  const uint64_t bytes = difference.key.size() + difference.target.size() + difference.due.size();
   if (!difference.due_known) {
     ++untold_;
     return;
   }
-  if (rows_.size() >= max_rows_ || (bytes_ + bytes > max_bytes_ && !rows_.empty())) {
-    ++beyond_;
-    return;
-  }
-  bytes_ += bytes;
-  keys_.emplace(&table, difference.key);
-  RowRepair& row = rows_.emplace_back();
+  RowRepair row;
   row.table = &table;
-  row.difference = difference;
-  row.difference.source.clear();
   if (difference.due_count > difference.target_count) {
     row.kind = RepairKind::kInsert;
     row.copies = difference.due_count - difference.target_count;
@@ -73,8 +64,61 @@ void RepairPlan::Add(const ComparedTable& table, const Difference& difference) {
   } else if (difference.due_count > 0) {
     row.places = UnequalPlaces(difference);
   } else {
-    rows_.pop_back();  // neither side has it by now
+    return;  // neither side has it by now
   }
+  const Turn turn = TurnOf(row);
+  const uint64_t bytes = BytesOf(difference);
+  if (!MakeRoom(turn, bytes)) {
+    ++beyond_;
+    return;
+  }
+  bytes_ += bytes;
+  keys_.emplace(&table, difference.key);
+  row.difference = difference;
+  row.difference.source.clear();
+  std::vector<size_t>& of_turn = by_turn_[turn];
+  place_in_turn_.push_back(of_turn.size());
+  of_turn.push_back(rows_.size());
+  rows_.push_back(std::move(row));
+}
+
+RepairPlan::Turn RepairPlan::TurnOf(const RowRepair& row) {
+  const apply::Route& route = row.table->route();
+  if (row.kind != RepairKind::kDelete) {
+    return {1, route.rank};
+  }
+  return route.referenced ? Turn{2, ~route.rank} : Turn{0, 0};
+}
+
+uint64_t RepairPlan::BytesOf(const Difference& difference) {
+  return difference.key.size() + difference.target.size() + difference.due.size();
+}
+
+bool RepairPlan::MakeRoom(const Turn& turn, uint64_t bytes) {
+  const auto full = [&] { return rows_.size() >= max_rows_ || (bytes_ + bytes > max_bytes_ && !rows_.empty()); };
+  while (full() && turn < by_turn_.rbegin()->first) {
+    TakeOut(by_turn_.rbegin()->second.back());
+    ++beyond_;
+  }
+  return !full();
+}
+
+// The last row takes its place.
+void RepairPlan::TakeOut(size_t index) {
+  const auto turn = by_turn_.find(TurnOf(rows_[index]));
+  turn->second.pop_back();
+  if (turn->second.empty()) {
+    by_turn_.erase(turn);
+  }
+  bytes_ -= BytesOf(rows_[index].difference);
+  keys_.erase({rows_[index].table, rows_[index].difference.key});
+  if (index + 1 < rows_.size()) {
+    rows_[index] = std::move(rows_.back());
+    place_in_turn_[index] = place_in_turn_.back();
+    by_turn_[TurnOf(rows_[index])][place_in_turn_[index]] = index;
+  }
+  rows_.pop_back();
+  place_in_turn_.pop_back();
 }
 
 uint64_t RepairPlan::foreign() const {

@@ -112,6 +112,7 @@ class PgChunkLoader final : public ChunkLoader {
   struct LoadedColumn {
     uint32_t source = 0;
     PgType type;
+    postgres::TypePolicy policy;
   };
 
   Status Prepare(const Route& route);
@@ -147,7 +148,7 @@ Status PgChunkLoader::Prepare(const Route& route) {
   for (const uint32_t index : route.columns) {
     const Column& column = route.targets[index];
     CROSSFADE_ASSIGN(PgType type, postgres::MapType(column, options_.types));
-    columns_.push_back({index, std::move(type)});
+    columns_.push_back({index, std::move(type), postgres::PolicyOf(options_.types, route.InKey(index))});
     names += (names.empty() ? "" : ", ") + Connection::Identifier(column.name);
   }
   copy_sql_ = fmt::format("COPY {}.{} ({}) FROM STDIN (FORMAT binary)", Connection::Identifier(route.schema),
@@ -242,8 +243,7 @@ Status PgChunkLoader::Add(std::span<const Value> row) {
     if (!value) {
       return Named(value.error());
     }
-    Status status =
-        postgres::AppendField(column.type, route_->targets[column.source], options_.types, *value, &buffer_);
+    Status status = postgres::AppendField(column.type, route_->targets[column.source], column.policy, *value, &buffer_);
     if (!status) {
       return Named(std::move(status).error());
     }

@@ -29,6 +29,7 @@ constexpr size_t kScaleAt = 6;  // in a numeric: groups, weight, sign, display s
 struct FormColumn {
   uint32_t source = 0;
   PgType type;
+  postgres::TypePolicy policy;
   // Whether equal values may have different bytes.
   bool Normalized() const { return IsNumeric() || type.encoding == Encoding::kJsonb; }
   bool IsNumeric() const {
@@ -82,10 +83,10 @@ std::string WithScale(std::string_view bytes, uint16_t wanted) {
 class PgRowForm final : public RowForm {
  public:
   static Result<std::unique_ptr<PgRowForm>> Make(const Route& route, const postgres::TypePolicy& policy) {
-    auto form = std::unique_ptr<PgRowForm>(new PgRowForm(route, policy));
+    auto form = std::unique_ptr<PgRowForm>(new PgRowForm(route));
     for (const uint32_t index : route.columns) {
       CROSSFADE_ASSIGN(PgType type, postgres::MapType(route.targets[index], policy));
-      form->columns_.push_back({index, std::move(type)});
+      form->columns_.push_back({index, std::move(type), postgres::PolicyOf(policy, route.InKey(index))});
       form->normalized_ = form->normalized_ || form->columns_.back().Normalized();
     }
     return form;
@@ -98,11 +99,11 @@ class PgRowForm final : public RowForm {
     for (const FormColumn& column : columns_) {
       CROSSFADE_ASSIGN(const Value value, route_.Stored(column.source, row[column.source], &transformed));
       if (!column.Normalized()) {
-        CROSSFADE_TRY(postgres::AppendField(column.type, target(column), policy_, value, out));
+        CROSSFADE_TRY(postgres::AppendField(column.type, target(column), column.policy, value, out));
         continue;
       }
       single.clear();
-      CROSSFADE_TRY(postgres::AppendField(column.type, target(column), policy_, value, &single));
+      CROSSFADE_TRY(postgres::AppendField(column.type, target(column), column.policy, value, &single));
       AppendStored(column, single, out);
     }
     return {};
@@ -160,7 +161,7 @@ class PgRowForm final : public RowForm {
   const std::vector<FormColumn>& columns() const { return columns_; }
 
  private:
-  PgRowForm(const Route& route, const postgres::TypePolicy& policy) : route_(route), policy_(policy) {}
+  explicit PgRowForm(const Route& route) : route_(route) {}
 
   const Column& target(const FormColumn& column) const { return route_.targets[column.source]; }
 
@@ -173,7 +174,6 @@ class PgRowForm final : public RowForm {
   }
 
   const Route& route_;
-  const postgres::TypePolicy policy_;
   std::vector<FormColumn> columns_;
   bool normalized_ = false;
 };
@@ -434,6 +434,11 @@ class PgRowReader final : public RowReader {
 };
 
 }  // namespace
+
+Result<std::unique_ptr<RowForm>> MakePgRowForm(const Route& route, const postgres::TypePolicy& types) {
+  CROSSFADE_ASSIGN(std::unique_ptr<PgRowForm> form, PgRowForm::Make(route, types));
+  return std::unique_ptr<RowForm>(std::move(form));
+}
 
 Status LockPgRows(const PgTargetOptions& options, Connection* connection, const Route& route,
                   std::span<const std::string> keys, const RowReader::FieldsSink& sink) {

@@ -5,6 +5,7 @@
 #include <optional>
 #include <utility>
 
+#include "apply/postgres/orphans.h"
 #include "apply/postgres/pg_row_reader.h"
 #include "apply/postgres/session_steps.h"
 #include "core/bytes.h"
@@ -94,6 +95,9 @@ class PgSession final : public ApplySession {
     reading.tenancy = options_.tenancy;
     reading.types = options_.types;
     return LockPgRows(reading, connection_.get(), route, keys, sink);
+  }
+  Status FindOrphans(const Route& route, const OrphanSearch& search, const OrphanSink& sink) override {
+    return FindPgOrphans(options_, connection_.get(), route, search, sink);
   }
   void Cancel() override {
     const std::lock_guard lock(connection_mutex_);

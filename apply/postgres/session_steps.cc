@@ -345,7 +345,8 @@ Status StepWriter::QueueArrays(const Step& step, const Part& part) {
         if (!value) {
           return Refused(step, part, row, value.error());
         }
-        if (Status status = arrays_[p].Append(columns[column], options_->types, *value); !status) {
+        const postgres::TypePolicy policy = postgres::PolicyOf(options_->types, step.route->InKey(column));
+        if (Status status = arrays_[p].Append(columns[column], policy, *value); !status) {
           return Refused(step, part, row, std::move(status).error());
         }
         bytes += arrays_[p].bytes();
@@ -377,7 +378,8 @@ Status StepWriter::QueueRow(const Step& step, const Part& part, const RowChange&
     if (!value) {
       return Refused(step, part, row, value.error());
     }
-    if (Status status = postgres::AppendField(table.type(column), columns[column], options_->types, *value, &scratch_);
+    const postgres::TypePolicy policy = postgres::PolicyOf(options_->types, step.route->InKey(column));
+    if (Status status = postgres::AppendField(table.type(column), columns[column], policy, *value, &scratch_);
         !status) {
       return Refused(step, part, row, std::move(status).error());
     }

@@ -228,6 +228,13 @@ Status AppendBytes(const Field& field, std::string_view bytes) {
   return {};
 }
 
+tl::unexpected<Error> UnfitNul(const Field& field, const std::string& why) {
+  return field.policy.nul_bytes == NulBytePolicy::kStopInKey
+             ? Unfit(field, why + " in a column of a key, whose values would not be what they are",
+                     "mend the value on the source, or exclude the table")
+             : Unfit(field, why, "types.nul_bytes = \"remove\"");
+}
+
 Status AppendText(const Field& field) {
   if (field.value.kind != ValueKind::kText && field.value.kind != ValueKind::kJson) {
     return WrongKind(field);
@@ -236,8 +243,8 @@ Status AppendText(const Field& field) {
   if (text.empty() || std::memchr(text.data(), 0, text.size()) == nullptr) {
     return AppendBytes(field, text);
   }
-  if (field.policy.nul_bytes == NulBytePolicy::kStop) {
-    return Unfit(field, "text with a NUL character", "types.nul_bytes = \"remove\"");
+  if (field.policy.nul_bytes != NulBytePolicy::kRemove) {
+    return UnfitNul(field, "text with a NUL character");
   }
   for (const char c : text) {
     if (c != '\0') {
@@ -263,8 +270,8 @@ Status AppendJsonb(const Field& field) {
       at += 2;
       continue;
     }
-    if (field.policy.nul_bytes == NulBytePolicy::kStop) {
-      return Unfit(field, "JSON with the character U+0000", "types.nul_bytes = \"remove\"");
+    if (field.policy.nul_bytes != NulBytePolicy::kRemove) {
+      return UnfitNul(field, "JSON with the character U+0000");
     }
     field.out->append(text.substr(kept, at - kept));
     at += 6;

@@ -17,7 +17,12 @@ enum class ZeroDatePolicy : uint8_t {
   kNull,      // NULL; the column must be nullable on the target, which then drops NOT NULL
   kInfinity,  // 0000-00-00 becomes -infinity (reversible); partial dates (2020-02-00) stop
 };
-enum class NulBytePolicy : uint8_t { kStop, kRemove };  // U+0000 in text and JSON
+// U+0000 in text and JSON.
+enum class NulBytePolicy : uint8_t {
+  kStop,
+  kRemove,
+  kStopInKey,  // of a column that tells rows apart or refers to one, where others remove: it would be another row
+};
 enum class TimePolicy : uint8_t {
   kInterval,
   kTime
@@ -28,6 +33,14 @@ struct TypePolicy {
   NulBytePolicy nul_bytes = NulBytePolicy::kStop;
   TimePolicy time = TimePolicy::kInterval;
 };
+
+// For a column that is or is not part of a key.
+constexpr TypePolicy PolicyOf(TypePolicy policy, bool in_key) {
+  if (in_key && policy.nul_bytes == NulBytePolicy::kRemove) {
+    policy.nul_bytes = NulBytePolicy::kStopInKey;
+  }
+  return policy;
+}
 
 enum class Encoding : uint8_t {
   kInt2,

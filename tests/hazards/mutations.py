@@ -164,3 +164,10 @@ mutant("verify", "a key that was handed on is followed only by looking rows up",
        ("verify/touched.cc", "      handed_on_.clear();\n      TakeHandedOn(key, touched);\n", ""))
 mutant("verify", "rows that moved during a pass are not looked at again", "a_row_that_moves_behind_the_place_that_is_read",
        ("verify/verifier.cc", "  CROSSFADE_TRY(WithRetry([&](const Sides& sides) { return CheckMoved(sides, stop); }, &last, stop));\n", ""))
+
+mutant("repair", "a parent goes although rows refer to it", "a_repaired_parent_leaves_no_orphan_under_a_valid_key",
+       ("verify/repair.cc", "    CROSSFADE_ASSIGN(const bool no_orphans, LeaveOrphans());", "    const bool no_orphans = true;"))
+mutant("repair", "children come into the plan before their parents", "a_repair_of_much_damage_makes_progress_each_time",
+       ("verify/repair_plan.cc", "    return {1, route.rank};", "    return {1, 0};"))
+mutant("repair", "a key loses its NULs", "a_key_that_would_lose_a_nul_is_refused",
+       ("db/postgres/type_map.h", "  if (in_key && policy", "  if (false && in_key && policy"))

@@ -3,6 +3,7 @@
 import json
 import subprocess
 import threading
+import time
 
 import migration
 from stage import expect, hazard
@@ -356,3 +357,145 @@ def a_repair_writes_only_what_it_has_compared(scene):
     repair(move, "--overwrite-foreign")
     move.run_until_caught_up()
     scene.compare(move)
+
+
+FAMILY = """
+CREATE TABLE parent (id INT PRIMARY KEY, v INT);
+CREATE TABLE child (id INT PRIMARY KEY, pid INT, FOREIGN KEY (pid) REFERENCES parent (id) ON DELETE CASCADE);
+INSERT INTO parent VALUES (1, 0);
+INSERT INTO child VALUES (1, 1)
+"""
+ORPHANS = "SELECT count(*) FROM %s c WHERE NOT EXISTS (SELECT FROM parent p WHERE p.tenant_id = c.tenant_id AND p.id = c.pid)"
+
+
+def counted(scene, *tables):
+    return tuple(int(scene.on_target("SELECT count(*) FROM " + table)) for table in tables)
+
+
+@hazard("repair")
+def a_repaired_parent_leaves_no_orphan_under_a_valid_key(scene):
+    """Foreign keys do not act while a parent goes: children that are not in the plan, of tables that only the target has too, keep it."""
+    move = stopped(scene, FAMILY)
+    extra = "INSERT INTO parent (tenant_id, id, v) VALUES ('first', 2, 0)"
+    scene.on_target(extra + "; INSERT INTO child (tenant_id, id, pid) VALUES ('first', 20, 2)")
+    asked = Asked(move, "--overwrite-foreign")
+    scene.on_target("INSERT INTO child (tenant_id, id, pid) VALUES ('first', 10, 2)")
+    said = asked.answer(1)
+    expect("parent id=2: left as it is: rows of child refer to it" in said and "repaired=1 left=1" in said, said)
+    expect(scene.on_target(ORPHANS % "child").strip() == "0", "an orphan: %s" % rows(scene))
+    expect(scene.on_target("SELECT string_agg(id::text, ' ' ORDER BY id) FROM child").strip() == "1 10", str(rows(scene)))
+    expect(repair(move, "--overwrite-foreign")["repaired"] == 2, "the next one does not take them")
+    # A table of the target's own, whose key would not act either.
+    scene.on_target(extra + "; CREATE TABLE own (tenant_id text, pid int, FOREIGN KEY (tenant_id, pid) REFERENCES parent (tenant_id, id));"
+                    " INSERT INTO own VALUES ('first', 2)")
+    done = repair(move, "--overwrite-foreign", status=1)
+    expect(done["repaired"] == 0 and "rows of own refer to it" in done["plan"][0]["left"], str(done))
+    expect(scene.on_target(ORPHANS % "own").strip() == "0", "an orphan: %s" % rows(scene))
+    scene.on_target("DELETE FROM own")
+    repair(move, "--overwrite-foreign")
+    expect(counted(scene, "parent", "child", "own") == (1, 1, 0), str(rows(scene)))
+    scene.on_target("DROP TABLE own")
+    # A parent that the target refuses, and its child, which would be refused at COMMIT with all else.
+    scene.on_target("DELETE FROM child; DELETE FROM parent; CREATE UNIQUE INDEX theirs ON parent (v);"
+                    " INSERT INTO parent (tenant_id, id, v) VALUES ('second', 1, 0), ('first', 3, 3)")
+    done = repair(move, "--overwrite-foreign", status=1)
+    left = {change["statement"]: change.get("left", "") for change in done["plan"]}
+    expect(done["repaired"] == 1 and "duplicate key" in left["INSERT INTO parent (id, v) VALUES (1, 0)"]
+           and "it refers to a row of parent that is not there" in left["INSERT INTO child (id, pid) VALUES (1, 1)"], str(left))
+    scene.on_target("DROP INDEX theirs; DELETE FROM parent WHERE tenant_id = 'second'")
+    expect(repair(move, "--overwrite-foreign")["repaired"] == 2, "not repaired")
+    move.run_until_caught_up()
+    scene.compare(move)
+
+
+@hazard("repair", engines=("mariadb",), quick=False)
+def a_repair_of_much_damage_makes_progress_each_time(scene):
+    """More than one plan holds, on both sides of foreign keys: no repeat is refused, none leaves an orphan, and the last one ends equal."""
+    script = FAMILY.replace("ON DELETE CASCADE", "{{action}}").replace("child", "a_child").replace("parent", "z_parent")
+    for number, action in enumerate(("", "ON DELETE CASCADE")):
+        both = [name + str(number) for name in ("a_child", "z_parent")]
+        fill = "; INSERT INTO z_parent SELECT seq + 1, 0 FROM seq_1_to_9000; INSERT INTO a_child SELECT seq + 1, seq + 1 FROM seq_1_to_9000"
+        scene.schema((script.replace("{{action}}", action) + fill).replace("a_child", both[0]).replace("z_parent", both[1]))
+    move = scene.migration(tenant="first")
+    move.run_until_caught_up()
+    orphans = "; ".join("SELECT count(*) FROM a_child{0} c WHERE NOT EXISTS (SELECT FROM z_parent{0} p WHERE p.id = c.pid)".format(n) for n in (0, 1))
+    empty = "DELETE FROM a_child0; DELETE FROM a_child1; DELETE FROM z_parent0; DELETE FROM z_parent1"
+    more = "; ".join("INSERT INTO z_parent{0} (tenant_id, id, v) VALUES ('first', 20000, 0);"
+                     "INSERT INTO a_child{0} (tenant_id, id, pid) SELECT 'first', g, 20000 FROM generate_series(30000, 36000) g".format(n) for n in (0, 1))
+    for damage, turns in ((empty, 4), (more, 2)):
+        scene.on_target(damage)
+        for turn in range(turns):
+            done = repair(move, "--overwrite-foreign", status=0 if turn + 1 == turns else 1)
+            expect(done["repaired"] == len(done["plan"]) and done["repaired"] > 0, "turn %d: %d of %d" % (turn, done["repaired"], len(done["plan"])))
+            expect(scene.on_target(orphans).split() == ["0", "0"], "orphans after turn %d" % turn)
+    move.run_until_caught_up()
+    scene.compare(move)
+
+
+@hazard("repair")
+def a_key_that_would_lose_a_nul_is_refused(scene):
+    """'a\\0b' is no 'ab': looked for by the one the other is not found, and a good row would be taken for an extra one."""
+    scene.schema("CREATE TABLE named (k VARCHAR(20) COLLATE {{nopad_bin}} PRIMARY KEY, u VARCHAR(20) COLLATE {{nopad_bin}} UNIQUE, v TEXT);"
+                 "CREATE TABLE naming (id INT PRIMARY KEY, k VARCHAR(20) COLLATE {{nopad_bin}}, FOREIGN KEY (k) REFERENCES named (k));"
+                 "INSERT INTO named VALUES ('c', 'd', 'e\\0f')")
+    good = "INSERT INTO named VALUES ('a', 'b', 'c\\0d')"
+    lose = {"k": ("INSERT INTO named VALUES ('a\\0b', 'x', '')", "DELETE FROM named WHERE u = 'x'"),
+            "u": ("INSERT INTO named VALUES ('x', 'a\\0b', '')", "DELETE FROM named WHERE k = 'x'"),
+            "k of the foreign key": ("SET foreign_key_checks = 0; INSERT INTO naming VALUES (1, 'a\\0b')", "DELETE FROM naming")}
+    for name, (statement, mend) in lose.items():
+        for path in ("copy", "log"):
+            scene.new_target_database()
+            move = scene.migration(tenant="first", types__nul_bytes="remove")
+            if path == "log":
+                move.run_until_caught_up()
+                scene.sql(good)
+            scene.sql(statement)
+            move.start("--until", "caught-up")
+            scene.expect_exit(move, 5, "CF1411.*column %s: .*in a column of a key" % name[0])
+            expect("ab" not in str(rows(scene)), "%s by %s: %s" % (name, path, rows(scene)))
+            scene.sql(mend + "; DELETE FROM named WHERE k = 'a'")
+            if path == "copy":
+                move.run_until_caught_up()
+                expect(verdict(move, 0)["result"] == "equal", "text that is no key is not what it was")
+
+
+@hazard("repair", engines=("mariadb",), quick=False)
+def a_large_repair_records_each_row_and_is_not_held_up(scene):
+    """Ten thousand rows: all of them stand in the audit log twice, and the target is told of its head, not of each record."""
+    move = stopped(scene, "CREATE TABLE many (id INT PRIMARY KEY, v INT); INSERT INTO many SELECT seq, 0 FROM seq_1_to_10000")
+    scene.on_target("UPDATE many SET v = 1")
+    began = time.monotonic()
+    expect(repair(move, "--overwrite-foreign")["repaired"] == 10000, "not all were repaired")
+    took = time.monotonic() - began
+    expect(took < 60, "it took %d s" % took)
+    with open(move.state_directory + "/audit.jsonl", encoding="utf-8") as file:
+        records = [json.loads(line) for line in file]
+    for action in ("repair started", "repair ended"):
+        keys = [row["key"] for record in records if record["action"] == action for row in record["details"]["rows"]]
+        expect(sorted(keys) == sorted("id=%d" % i for i in range(1, 10001)), "%s names %d rows" % (action, len(keys)))
+    ended = [record["seq"] for record in records if record["action"] == "repair ended"]
+    told = int(scene.on_target("SELECT seq FROM crossfade.audit_head WHERE migration = '%s'" % move.name))
+    expect(told >= ended[-1], "the target knows record %d of %d" % (told, ended[-1]))
+
+
+@hazard("repair", engines=("mariadb",))
+def a_plan_waits_while_its_source_is_under_load(scene):
+    """--plan and --repair read as much as a pass does: they pause and back off as it does."""
+    move = stopped(scene, snapshot__source_max_threads_running=2)
+    scene.on_target("UPDATE t SET v = 7 WHERE id = 1")
+    for flags in (("--plan",), ("--repair", "--yes", "--overwrite-foreign")):
+        expect(move.command("pause")[0] == 0, "cannot pause")
+        process = subprocess.Popen([migration.program(), "verify", move.config, *flags], stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=move.environment)
+        time.sleep(4)
+        expect(process.poll() is None, "%s went on while paused" % flags[0])
+        sleepers = [threading.Thread(target=scene.sql, args=("SELECT SLEEP(8)",)) for _ in range(3)]
+        for sleeper in sleepers:
+            sleeper.start()
+        time.sleep(0.5)
+        expect(move.command("resume")[0] == 0, "cannot resume")
+        time.sleep(3)
+        expect(process.poll() is None, "%s went on while the source had much to do" % flags[0])
+        out, err = process.communicate(timeout=60)
+        expect(process.returncode == (1 if flags[0] == "--plan" else 0), "%s: status %d\n%s%s" % (flags[0], process.returncode, out, err))
+        for sleeper in sleepers:
+            sleeper.join()

@@ -114,7 +114,7 @@ mutant("numbers of MySQL's JSON go through DOUBLE", "json_binary",
         "  if (text.find(\"\\\\u0000\") == std::string_view::npos) {\n    return AppendBytes(field, nlohmann::json::parse(text).dump());"), engine="mysql")
 mutant("MariaDB's JSON is stored by value, not by letter", "json_nul_kept",
        ("db/postgres/type_map.cc", 'return Make("json", 114, 199, Encoding::kJson, "json");', 'return Make("jsonb", 3802, 3807, Encoding::kJsonb, "jsonb");'),
-       (ENCODE, "    if (field.policy.nul_bytes == NulBytePolicy::kStop) {\n      return Unfit(field, \"JSON with", "    if (false) {\n      return Unfit(field, \"JSON with"))
+       (ENCODE, "    if (field.policy.nul_bytes != NulBytePolicy::kRemove) {\n      return UnfitNul(field, \"JSON with", "    if (false) {\n      return UnfitNul(field, \"JSON with"))
 
 # ---- bytes
 

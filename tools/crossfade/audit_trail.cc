@@ -111,11 +111,15 @@ Result<bool> KeepHead(const Config& config) {
   return target->Keep(log.head);
 }
 
-Status RecordAction(const Config& config, std::string_view action, const nlohmann::json& details) {
-  CROSSFADE_TRY(AppendAction(config, action, details));
+void TellHead(const Config& config) {
   if (const Result<bool> kept = KeepHead(config); !kept) {
     spdlog::warn("audit: the target is not told of this: {}: {}", kept.error().code, kept.error().message);
   }
+}
+
+Status RecordAction(const Config& config, std::string_view action, const nlohmann::json& details) {
+  CROSSFADE_TRY(AppendAction(config, action, details));
+  TellHead(config);
   return {};
 }
 

@@ -19,7 +19,7 @@ namespace crossfade::tools {
 // state::AppendAudit. Any thread.
 Status RecordAction(const Config& config, std::string_view action, const nlohmann::json& details);
 
-// The same without telling the target.
+// The same without telling the target: for many records, with TellHead behind the last.
 Result<state::AuditHead> AppendAction(const Config& config, std::string_view action, const nlohmann::json& details);
 
 // Begins the log anew behind `known`, and keeps the one that was there beside it (audit.jsonl.kept.<time>).
@@ -28,6 +28,9 @@ Result<state::AuditHead> BeginTrailAnew(const Config& config, const state::Audit
 // Tells the target the head. Corrupt CF1791, and nothing is changed there, if the log does not hold the record that the
 // target knows. False: the target has no helper schema yet.
 Result<bool> KeepHead(const Config& config);
+
+// The same as far as it goes: a failure is warned of. Opens a connection and reads the whole log.
+void TellHead(const Config& config);
 
 // Whether a reading of the log, for which `known.seq` was wanted, holds the record that the target knows: Corrupt
 // CF1791.

@@ -15,6 +15,7 @@
 #include "tools/crossfade/signal_stop.h"
 #include "tools/crossfade/verify_output.h"
 #include "tools/crossfade/verify_session.h"
+#include "tools/crossfade/verify_watch.h"
 #include "verify/behind.h"
 #include "verify/repair.h"
 #include "verify/shown.h"
@@ -36,13 +37,14 @@ constexpr size_t kMaxKeyBytes = 200;
 // A pass over all tables, its differences as a plan. The plan's rows live as long as it.
 class PlanningPass {
  public:
-  PlanningPass(VerifySession* session, state::Journal* journal) : session_(session), journal_(journal) {}
+  PlanningPass(VerifySession* session, state::Journal* journal, ConsoleMode console)
+      : session_(session), journal_(journal), console_(console) {}
 
   Status Run(const std::stop_token& stop) {
     CROSSFADE_ASSIGN(tables_, session_->Plan());
     const Config& config = session_->config();
-    limits_.SetRowsPerSecond(config.verify.max_rows_per_second);
     verify::VerifyOptions options;
+    options.between = &between_;
     options.readers = static_cast<uint32_t>(config.verify.readers);
     options.max_shown = config.verify.max_shown;
     options.paged_from_rows = config.verify.chunk_rows;
@@ -53,6 +55,7 @@ class PlanningPass {
     verifier_ = std::make_unique<verify::Verifier>(
         &tables_, &session_->routes(), journal_, &session_->order(), &limits_, [this] { return session_->OpenSides(); },
         options);
+    const VerifyWatch watch(config, session_->source(), &limits_, &between_, verifier_.get(), console_);
     CROSSFADE_ASSIGN(outcome_, verifier_->Run(stop));
     return LookBehind(stop);
   }
@@ -114,8 +117,10 @@ class PlanningPass {
 
   VerifySession* session_;
   state::Journal* journal_;
+  const ConsoleMode console_;
   snapshot::CopyPlan tables_;
   snapshot::CopyLimits limits_;
+  snapshot::CopyLimits between_;
   std::unique_ptr<verify::Verifier> verifier_;
   verify::RepairPlan plan_{kMaxRows, kMaxBytes};
   verify::Outcome outcome_;
@@ -241,7 +246,7 @@ nlohmann::json RecordOf(const verify::RowRepair& row) {
   return json;
 }
 
-// What is to be done, before, and what was done, in as many records as it takes.
+// What is to be done, before, and what was done, in as many records as it takes. The target is told once, of the last.
 Status Record(const Config& config, std::string_view action, const verify::RepairPlan& plan, Seq applied,
               const nlohmann::json& more) {
   nlohmann::json rows = nlohmann::json::array();
@@ -251,9 +256,10 @@ Status Record(const Config& config, std::string_view action, const verify::Repai
       nlohmann::json details = more;
       details["seq"] = applied.value;
       details["rows"] = std::exchange(rows, nlohmann::json::array());
-      CROSSFADE_TRY(RecordAction(config, action, details));
+      CROSSFADE_TRY(AppendAction(config, action, details));
     }
   }
+  TellHead(config);
   return {};
 }
 
@@ -300,7 +306,7 @@ class TargetRepair {
   TargetRepair(const VerifyCommandOptions& options, VerifySession* session) : options_(options), session_(session) {}
 
   Status Work(const Pipeline::AtRest& rest) {
-    PlanningPass pass(session_, rest.journal);
+    PlanningPass pass(session_, rest.journal, options_.console);
     CROSSFADE_TRY(pass.Run(rest.stop));
     verify::RepairPlan& plan = pass.plan();
     if (!options_.json) {
@@ -376,7 +382,7 @@ int PlanRepair(const Config& config, const VerifyCommandOptions& options) {
   if (!session) {
     return Report(session.error());
   }
-  PlanningPass pass(session->get(), (*session)->journal());
+  PlanningPass pass(session->get(), (*session)->journal(), options.console);
   if (const Status ran = pass.Run(signals.token()); !ran) {
     return Report(ran.error());
   }

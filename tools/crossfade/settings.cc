@@ -315,7 +315,8 @@ void AddApplyAndTypes(Settings* list, Config* c) {
   list->push_back({.section = "types",
                    .key = "nul_bytes",
                    .field = &c->types.nul_bytes,
-                   .meaning = "U+0000 in text, which PostgreSQL cannot hold: 'stop' or 'remove'.",
+                   .meaning = "U+0000 in text, which PostgreSQL cannot hold: 'stop', or 'remove' (in a column of a key "
+                              "it stops all the same).",
                    .choices = {"stop", "remove"}});
   list->push_back(
       {.section = "types",

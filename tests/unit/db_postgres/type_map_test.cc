@@ -93,6 +93,10 @@ TEST(AppendFieldTest, RefusesWhatPostgresCannotHold) {
   EXPECT_EQ(Refused(IntColumn(8, false), Value::Int(40000)).code, "CF1411");
   EXPECT_EQ(Refused(IntColumn(64, false), Value::Uint(std::numeric_limits<uint64_t>::max())).code, "CF1411");
   EXPECT_EQ(Refused(Of(ColumnType::kText), Text(std::string_view("a\0b", 3))).code, "CF1411");
+  const TypePolicy in_key = PolicyOf({.nul_bytes = NulBytePolicy::kRemove}, true);
+  EXPECT_EQ(Refused(Of(ColumnType::kText), Text(std::string_view("a\0b", 3)), in_key).code, "CF1411");
+  EXPECT_EQ(PolicyOf({.nul_bytes = NulBytePolicy::kRemove}, false).nul_bytes, NulBytePolicy::kRemove);
+  EXPECT_EQ(PolicyOf({}, true).nul_bytes, NulBytePolicy::kStop);
   EXPECT_EQ(Refused(Of(ColumnType::kDate), Date(0, 0, 0)).code, "CF1411");
   EXPECT_EQ(Refused(Of(ColumnType::kDate), Date(2020, 2, 0)).code, "CF1411");
   EXPECT_EQ(Refused(Of(ColumnType::kDate), Date(2020, 2, 0), {.zero_dates = ZeroDatePolicy::kInfinity}).code, "CF1411");

@@ -87,8 +87,17 @@ class FakeSession : public apply::ApplySession {
     }
     return {};
   }
+  Status FindOrphans(const apply::Route& route, const apply::OrphanSearch& search, const OrphanSink& sink) override {
+    for (size_t i = 0; i < search.rows.size(); ++i) {
+      if (orphans.contains((search.referred ? ">" : "<") + route.source.name + std::string(search.rows[i]))) {
+        CROSSFADE_TRY(sink(i, "an orphan"));
+      }
+    }
+    return {};
+  }
   void Cancel() override {}
 
+  std::set<std::string> orphans;  // "<c" or ">p", and the row
   std::vector<std::string> rows;
   std::vector<std::string> written;
   int committed = 0;
@@ -172,6 +181,48 @@ TEST_F(RepairTest, ARowThatIsAnotherByNowIsLeft) {
   EXPECT_EQ(*Repair(&plan_, {}, &session_), 1U);
   EXPECT_EQ(session_.written, (Written{"=p1"}));
   EXPECT_NE(plan_.rows()[1].left, "");
+}
+
+TEST_F(RepairTest, RowsThatWouldBeOrphansOrLeaveSomeAreLeft) {
+  Add(*parent_, "1", "x", "");
+  Add(*parent_, "2", "y", "");
+  Add(*child_, "3", "", "z");
+  Add(*child_, "4", "", "w");
+  session_.orphans = {">p" + Row("1", "x"), "<c" + Row("3", "z")};
+  EXPECT_EQ(*Repair(&plan_, {}, &session_), 2U);
+  EXPECT_EQ(session_.written, (Written{"-p2", "+c4"}));
+  EXPECT_EQ(plan_.rows()[0].left, "an orphan");
+  EXPECT_EQ(plan_.rows()[2].left, "an orphan");
+  EXPECT_EQ(session_.committed, 1);
+}
+
+TEST_F(RepairTest, ThePlansCutFollowsTheForeignKeys) {
+  parent_route_.referenced = true;
+  const std::unique_ptr<ComparedTable> parent = *ComparedTable::Make(parent_route_, &forms_);
+  for (int i = 0; i < 8; ++i) {
+    Add(*parent, std::to_string(i), "x", "");  // can go when their children have
+  }
+  for (int i = 0; i < 4; ++i) {
+    Add(*child_, std::to_string(10 + i), "", "x");
+  }
+  for (int i = 0; i < 3; ++i) {
+    Add(*parent, std::to_string(20 + i), "", "x");
+    Add(*child_, std::to_string(30 + i), "x", "");
+  }
+  EXPECT_EQ(plan_.rows().size(), 10U);
+  EXPECT_EQ(plan_.beyond(), 8U);
+  EXPECT_FALSE(plan_.Holds(*parent, KeyOf("0")));
+  EXPECT_TRUE(plan_.Holds(*child_, KeyOf("13")));
+  EXPECT_EQ(*Repair(&plan_, {}, &session_), 10U);
+  EXPECT_EQ(session_.written,
+            (Written{"-c30", "-c31", "-c32", "+p20", "+p21", "+p22", "+c10", "+c11", "+c12", "+c13"}));
+  for (int i = 0; i < 5; ++i) {
+    Add(*parent, std::to_string(40 + i), "", "x");
+  }
+  EXPECT_EQ(plan_.rows().size(), 10U);
+  EXPECT_FALSE(plan_.Holds(*child_, KeyOf("13")));
+  EXPECT_TRUE(plan_.Holds(*parent, KeyOf("43")));
+  EXPECT_FALSE(plan_.Holds(*parent, KeyOf("44")));
 }
 
 TEST_F(RepairTest, APlanIsBoundedAndHoldsOnlyWhatIsKnown) {

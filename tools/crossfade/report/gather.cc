@@ -91,9 +91,11 @@ std::vector<std::pair<std::string, std::string>> ChangingPolicies(const Config& 
                                            "stops the migration."
                                          : "A date such as 0000-00-00 stops the migration: none was changed.");
   list.emplace_back("types.nul_bytes = " + config.types.nul_bytes,
-                    config.types.nul_bytes == "remove" ? "The character U+0000 is taken out of text."
-                                                       : "The character U+0000 in text stops the migration: none was "
-                                                         "taken out.");
+                    config.types.nul_bytes == "remove"
+                        ? "The character U+0000 is taken out of text; in a column of a key it stops "
+                          "the migration."
+                        : "The character U+0000 in text stops the migration: none was "
+                          "taken out.");
   list.emplace_back("types.time = " + config.types.time,
                     config.types.time == "time"
                         ? "TIME is stored as 'time'; a value that is negative or above 24 h stops "
