@@ -1,7 +1,6 @@
 #include "state/audit_log.h"
 
 #include <fcntl.h>
-#include <openssl/evp.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -167,21 +166,6 @@ Status SyncDirectory(const std::string& path) {
 
 }  // namespace
 
-std::string Sha256(std::string_view bytes) {
-  std::array<unsigned char, EVP_MAX_MD_SIZE> digest{};
-  unsigned int size = 0;
-  if (EVP_Digest(bytes.data(), bytes.size(), digest.data(), &size, EVP_sha256(), nullptr) != 1) {
-    return "";
-  }
-  constexpr char kDigits[] = "0123456789abcdef";
-  std::string text;
-  for (unsigned int i = 0; i < size; ++i) {
-    text.push_back(kDigits[digest[i] >> 4]);
-    text.push_back(kDigits[digest[i] & 15]);
-  }
-  return text;
-}
-
 std::string AuditPath(const std::string& directory) { return directory + "/audit.jsonl"; }
 
 namespace {
@@ -237,7 +221,7 @@ Result<AuditHead> AppendAudit(const std::string& path, const Json& members, std:
 }
 
 Result<AuditHead> BeginAuditAnew(const std::string& path, const std::string& kept_as, const AuditHead& known,
-                                 const Json& members) {
+                                 const Json& members, const std::function<Status(const AuditHead&)>& tell) {
   CROSSFADE_ASSIGN(const std::unique_ptr<AuditFile> old, OpenLocked(path, kAuditLockWait));
   CROSSFADE_ASSIGN(const std::string bytes, ReadWhole(*old, path));
   const std::string next = path + ".next";
@@ -253,6 +237,7 @@ Result<AuditHead> BeginAuditAnew(const std::string& path, const std::string& kep
     }
     CROSSFADE_TRY(WriteLine(file, next, line));
   }
+  CROSSFADE_TRY(tell(head));
   // The old one has both names for a moment: at no time is there none.
   if (::link(path.c_str(), kept_as.c_str()) != 0) {
     return AuditUnusable(kept_as, "keep", errno);

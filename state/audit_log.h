@@ -43,9 +43,11 @@ Result<AuditHead> AppendAudit(const std::string& path, const nlohmann::ordered_j
 
 // Where the log that was there cannot go on: keeps it as `kept_as` and begins a new one that continues `known`, the
 // last record that somebody else knows, with a record of `members`. It says that it begins anew, and of what the kept
-// file consists. Whole at any moment. Errors as AppendAudit, but for CF1321.
+// file consists. `tell` is given that record before the log is replaced: what it fails with is returned, and the log
+// stays as it is. Whole at any moment. Errors as AppendAudit, but for CF1321.
 Result<AuditHead> BeginAuditAnew(const std::string& path, const std::string& kept_as, const AuditHead& known,
-                                 const nlohmann::ordered_json& members);
+                                 const nlohmann::ordered_json& members,
+                                 const std::function<Status(const AuditHead&)>& tell);
 
 // The last record, by the end of the file alone. Errors as AppendAudit; none if there is no file.
 Result<AuditHead> ReadAuditHead(const std::string& path);
@@ -55,10 +57,17 @@ struct AuditProblem {
   std::string what;
 };
 
+// The first record of a log that says of itself that it was begun anew. Anybody can write that: whether it was is known
+// to the target alone.
+struct AuditBeginning {
+  AuditHead first;
+  std::string said;  // JSON: kept_as, bytes, sha256
+};
+
 struct AuditReading {
   uint64_t records = 0;
-  AuditHead head;    // of the last line that is a record, whether or not it fits
-  AuditHead before;  // what the first record continues, where the log was begun anew
+  AuditHead head;  // of the last line that is a record, whether or not it fits
+  std::optional<AuditBeginning> beginning;
   // Not as it was written: at most kProblemsKept, in the order of lines.
   static constexpr size_t kProblemsKept = 100;
   uint64_t problem_count = 0;
@@ -74,5 +83,9 @@ struct AuditReading {
 // records if there is no file.
 Result<AuditReading> ReadAudit(const std::string& path, uint64_t wanted = 0,
                                const std::function<void(std::string_view line)>& each = {});
+
+// Whether the log that stood at `path` before is kept beside it, as the beginning says: what is wrong with it, or
+// nothing. Config CF1320 if it cannot be read.
+Result<std::optional<std::string>> JudgeKeptAudit(const std::string& path, const AuditBeginning& beginning);
 
 }  // namespace crossfade::state

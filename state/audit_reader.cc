@@ -143,12 +143,8 @@ class Chain {
   }
 
   void JudgeOrder(const AuditRecord& record) {
-    if (reading_.records + rest_lines_ == 0 && !record.begins_anew.empty() && record.seq > 0) {
-      reading_.before = reading_.head = {record.seq - 1, record.prev};
-      if (wanted_ != 0 && wanted_ == reading_.before.seq) {
-        reading_.at = record.prev;
-      }
-      Notice(fmt::format("the log begins anew at record {}: {}", record.seq, record.begins_anew));
+    if (!record.begins_anew.empty()) {
+      JudgeBeginning(record);
     }
     const uint64_t expected = reading_.head.seq + 1 + changed_;
     if (record.seq != expected) {
@@ -163,6 +159,19 @@ class Chain {
       Notice(fmt::format("record {} is of {}, before that of the record before it: the clock was put back", record.seq,
                          record.at));
     }
+  }
+
+  void JudgeBeginning(const AuditRecord& record) {
+    if (reading_.records + rest_lines_ > 0 || record.seq == 0) {
+      Problem(fmt::format("record {} says that the log begins anew, but others stand before it", record.seq));
+      return;
+    }
+    reading_.beginning = {{record.seq, record.hash}, record.begins_anew};
+    reading_.head = {record.seq - 1, record.prev};
+    if (wanted_ != 0 && wanted_ == reading_.head.seq) {
+      reading_.at = record.prev;
+    }
+    Notice(fmt::format("the log begins anew at record {}: {}", record.seq, record.begins_anew));
   }
 
   const uint64_t wanted_;

@@ -85,8 +85,8 @@ CREATE TABLE crossfade.divergence (
 CREATE INDEX divergence_migration_idx ON crossfade.divergence (migration, id);
 )";
 
-// Came later than the others; a helper schema that lacks it is given it. Its owner is the others' owner: the roles of
-// all migrations are members of that one.
+// These came later than the others; a helper schema that lacks one is given it. Its owner is the others' owner: the
+// roles of all migrations are members of that one.
 constexpr const char* kMakeAuditHead = R"(
 CREATE TABLE crossfade.audit_head (
   migration text PRIMARY KEY,
@@ -94,6 +94,16 @@ CREATE TABLE crossfade.audit_head (
   hash text NOT NULL,
   at timestamptz NOT NULL DEFAULT clock_timestamp());
 DO $$ BEGIN EXECUTE format('ALTER TABLE crossfade.audit_head OWNER TO %I',
+  (SELECT pg_get_userbyid(relowner) FROM pg_class WHERE oid = 'crossfade.migration'::regclass)); END $$;
+)";
+constexpr const char* kMakeAuditBeginning = R"(
+CREATE TABLE crossfade.audit_beginning (
+  migration text NOT NULL,
+  seq bigint NOT NULL,
+  hash text NOT NULL,
+  at timestamptz NOT NULL DEFAULT clock_timestamp(),
+  PRIMARY KEY (migration, seq, hash));
+DO $$ BEGIN EXECUTE format('ALTER TABLE crossfade.audit_beginning OWNER TO %I',
   (SELECT pg_get_userbyid(relowner) FROM pg_class WHERE oid = 'crossfade.migration'::regclass)); END $$;
 )";
 
@@ -397,6 +407,17 @@ void UnlockDdl(Connection* connection) {
 
 namespace {
 
+Status MakeIfMissing(Connection* connection, const std::string& table, const char* statements) {
+  CROSSFADE_ASSIGN(const auto found, connection->Scalar(fmt::format("SELECT to_regclass('{}')::text", table)));
+  if (found) {
+    return {};
+  }
+  Transaction transaction(connection);
+  CROSSFADE_TRY(transaction.Begin());
+  CROSSFADE_TRY(connection->Execute(statements));
+  return transaction.Commit();
+}
+
 Status MakeControlLocked(Connection* connection) {
   CROSSFADE_ASSIGN(const auto format, connection->Scalar("SELECT to_regclass('crossfade.format')::text"));
   if (!format) {
@@ -417,14 +438,8 @@ Status MakeControlLocked(Connection* connection) {
         fmt::format("schema crossfade of the target was made by another version; this one knows format {}", kFormat),
         "", "schema crossfade", "format " + version.value_or("none"), "run the version that made it, or a later one"});
   }
-  CROSSFADE_ASSIGN(const auto audit_head, connection->Scalar("SELECT to_regclass('crossfade.audit_head')::text"));
-  if (!audit_head) {
-    Transaction transaction(connection);
-    CROSSFADE_TRY(transaction.Begin());
-    CROSSFADE_TRY(connection->Execute(kMakeAuditHead));
-    CROSSFADE_TRY(transaction.Commit());
-  }
-  return {};
+  CROSSFADE_TRY(MakeIfMissing(connection, "crossfade.audit_head", kMakeAuditHead));
+  return MakeIfMissing(connection, "crossfade.audit_beginning", kMakeAuditBeginning);
 }
 
 }  // namespace

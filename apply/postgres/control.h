@@ -8,7 +8,7 @@
 //   chunk       chunks that are in, with their windows
 //   object      tables, columns, indexes and constraints that migrations use or made
 //   divergence  rows that were not as they should have been
-//   audit_head  the last record of each migration's audit log that was told; stays when the migration is aborted
+//   audit_head  the last record of each audit log; audit_beginning: the first of each begun anew; stay after an abort
 #pragma once
 
 #include <cstdint>

@@ -237,6 +237,124 @@ def a_lost_audit_log_is_begun_anew_in_the_open(scene):
     verified(move, 0)
 
 
+def forged(move, seq, before, **members):
+    """One line whose hash fits, made of the log's own last record."""
+    record = json.loads(lines_of(move)[-1])
+    for name in ("hash", "torn", "begins_anew"):
+        record.pop(name, None)
+    record.update(seq=seq, prev=before, **members)
+    body = json.dumps(record, separators=(",", ":"), ensure_ascii=False)
+    return (body[:-1] + ',"hash":"%s"}\n' % hashlib.sha256(body.encode()).hexdigest()).encode()
+
+
+def not_believed(scene, move, known):
+    answer = verified(move, 6)
+    expect(answer["result"] == "broken" and answer["code"] == "CF1793" and "begun anew" in answer["target_says"], str(answer))
+    answer = verified(move, 2, "--offline")
+    expect(answer["result"] == "could not tell" and "own word" in answer["target_says"], str(answer))
+    _, err = command(move, "pause")
+    expect("CF1793" in err, "nothing was said of it: " + err)
+    expect(known_to_target(scene, move) == known, "the target was told of a forged log")
+
+
+@hazard("audit", engines=("mariadb",))
+def a_log_is_not_begun_anew_by_its_own_word(scene):
+    """All records replaced by one that says that the log begins anew behind them: whoever can write the file can write that, too."""
+    scene.schema(SHOP)
+    move = scene.migration()
+    move.run_until_caught_up()
+    command(move, "verify")
+    good, known = bytes_of(move), known_to_target(scene, move)
+    for said in ({}, {"kept_as": path_of(move) + ".kept.1", "bytes": len(good), "sha256": hashlib.sha256(good).hexdigest()}):
+        with open(path_of(move) + ".kept.1", "wb") as file:
+            file.write(good)
+        write(move, good)
+        write(move, forged(move, known[0] + 1, known[1], action="run went on", details={}, begins_anew=said))
+        not_believed(scene, move, known)
+        code, out, err = move.command("report", "--json", "-")
+        report = json.loads(out)
+        expect(code == 0 and any("begun anew" in text for text in report["audit"]["problems"]), "%s\n%s" % (report["audit"], err))
+        expect(report["verdict"] == "equal_with_remarks" and any("was begun anew at record" in text for text in report["remarks"]), str(report["remarks"]))
+        verified(move, 6)
+    # A later record that says so is none that was written here.
+    write(move, good)
+    write(move, good + forged(move, known[0] + 1, known[1], begins_anew={}))
+    expect("others stand before it" in verified(move, 6)["problems"][0]["what"], "a beginning in the middle")
+    # What mends it.
+    write(move, good)
+    write(move, forged(move, known[0] + 1, known[1], begins_anew={}))
+    audit(move, "begin", "--reason", "somebody forged it", status=0)
+    verified(move, 0)
+    expect(scene.on_target("SELECT seq FROM crossfade.audit_beginning").split() == [str(known[0] + 1)], "the target does not know the beginning")
+    # A target that was made before beginnings were kept there is given the table by the command itself.
+    scene.on_target("DROP TABLE crossfade.audit_beginning")
+    expect(verified(move, 6)["code"] == "CF1793", "nobody knows of the beginning")
+    for step in ("audit.beginning.before", "audit.beginning.after"):
+        move.environment["CROSSFADE_FAILPOINTS"] = step + "=crash"
+        audit(move, "begin", "--reason", "again", status=migration.CRASH_STATUS)
+        del move.environment["CROSSFADE_FAILPOINTS"]
+        verified(move, 6)
+    audit(move, "begin", "--reason", "again", status=0)
+    expect(verified(move, 0)["notices"], "not told")
+    move.run_until_caught_up()
+    verified(move, 0)
+
+
+@hazard("audit", engines=("mariadb",))
+def a_kept_audit_log_that_is_changed_or_gone_is_found(scene):
+    """The log that 'audit begin' replaced is evidence."""
+    scene.schema(SHOP)
+    move = scene.migration()
+    move.run_until_caught_up()
+    broken = b"".join(lines_of(move)[:2])
+    write(move, broken)
+    audit(move, "begin", "--reason", "the disk was lost", status=0)
+    verified(move, 0)
+    kept = json.loads(lines_of(move)[0])["begins_anew"]["kept_as"]
+    with open(kept, "wb") as file:
+        file.write(broken.replace(b"run started", b"run STARTED"))
+    answer = verified(move, 6)
+    expect("was changed" in answer["problems"][0]["what"], str(answer))
+    verified(move, 6, "--offline")
+    os.remove(kept)
+    expect("is gone" in verified(move, 6)["problems"][0]["what"], "not missed")
+    with open(kept, "wb") as file:
+        file.write(broken)
+    verified(move, 0)
+    verified(move, 2, "--offline")
+
+
+@hazard("audit", engines=("mariadb",))
+def a_plan_a_refused_repair_and_a_final_check_are_in_the_audit_log(scene):
+    """Whoever compared, and was told what, is known; also where nothing was written."""
+    scene.schema(SHOP)
+    move = scene.migration()
+    move.run_until_caught_up()
+
+    def last():
+        return [(record["action"], record["details"].get("result"), record["details"].get("code")) for record in records(move)[before:]]
+
+    before = len(records(move))
+    command(move, "verify", "--plan")
+    command(move, "verify", "--repair", "--yes")
+    expect(last() == [("plan started", None, None), ("plan ended", "planned", None), ("repair command started", None, None),
+                      ("repair command ended", "nothing to do", None)], str(last()))
+    scene.on_target("UPDATE goods SET v = 9 WHERE id = 2")
+    before = len(records(move))
+    command(move, "verify", "--plan", status=1)
+    command(move, "verify", "--repair", status=4)
+    command(move, "verify", "--repair", "--overwrite-foreign", "--yes")
+    command(move, "verify", "--final", status=4)
+    said = last()
+    expect(said[3][0] == "repair command ended" and (said[3][1], said[3][2]) in (("refused", "CF1840"), ("declined", "CF1841")), str(said))
+    expect([action for action, _, _ in said[4:]] == ["repair command started", "repair started", "repair ended", "repair command ended", "verify final"], str(said))
+    expect(said[7][1] == "repaired" and said[8][1:] == ("failed", "CF1787"), str(said))
+    code, out, err = move.command("report", "--json", "-")
+    actions = [action["action"] for action in json.loads(out)["audit"]["actions"]]
+    expect(actions.count("verify final") == 1 and "plan started" in actions, str(actions))
+    verified(move, 0)
+
+
 @hazard("audit")
 def a_crash_around_a_record_leaves_a_whole_chain(scene):
     """At every step of writing one, in 'run' and in other commands; half a record is not taken for a changed one, nor the other way round."""
@@ -301,10 +419,10 @@ def a_target_made_before_the_audit_log_is_given_its_table(scene):
     scene.schema(SHOP)
     move = scene.migration()
     move.run_until_caught_up()
-    scene.on_target("DROP TABLE crossfade.audit_head")
+    scene.on_target("DROP TABLE crossfade.audit_head, crossfade.audit_beginning")
     move.run_until_caught_up()
     verified(move, 0)
-    owners = scene.on_target("SELECT count(DISTINCT relowner) FROM pg_class WHERE oid IN ('crossfade.audit_head'::regclass, 'crossfade.migration'::regclass)")
+    owners = scene.on_target("SELECT count(DISTINCT relowner) FROM pg_class WHERE oid IN ('crossfade.audit_head'::regclass, 'crossfade.audit_beginning'::regclass, 'crossfade.migration'::regclass)")
     expect(owners.strip() == "1", "it has another owner")
     environment = dict(move.environment, CROSSFADE_TEST_PASSWORD="not the password")
     keep, move.environment = move.environment, environment

@@ -94,6 +94,36 @@ def touched_rows_give_no_false_alarm_and_hide_nothing(scene):
     scene.catch_up_and_compare(move)
 
 
+@hazard("continuous", "report", engines=("mariadb",))
+def a_report_does_not_call_equal_what_continuous_comparison_knows_to_differ(scene):
+    """A pass that found all rows equal, then a row that differs and is touched: what is signed must say so."""
+    scene.schema("CREATE TABLE t (id INT PRIMARY KEY, v INT, w INT); INSERT INTO t VALUES (1, 0, 0), (2, 0, 0), (3, 0, 0)")
+    move = scene.migration(tenant="first", **FAST)
+    move.start()
+    wait_full_pass(move)
+
+    def report():
+        code, out, err = move.command("report", "--json", "-")
+        expect(code == 0, err)
+        return json.loads(out)
+
+    code, out, err = move.command("verify")
+    expect(code == 0, "%s%s" % (out, err))
+    data = report()
+    expect(data["continuous"]["open"] == 0 and data["continuous"]["full_pass"]["result"] == "equal", str(data["continuous"]))
+    expect(data["verdict"] == "equal", "%s %s" % (data["verdict"], data["remarks"]))
+    scene.on_target("UPDATE t SET v = 7 WHERE id = 2")
+    scene.sql("UPDATE t SET w = 1")
+    wait_shown(move, lambda v: v["open"] == 1, "not found")
+    time.sleep(1.5)
+    data = report()
+    expect(data["verdict"] == "different" and data["continuous"]["open"] == 1, "%s %s" % (data["verdict"], data["continuous"]))
+    expect(any("1 row differs" in remark for remark in data["remarks"]) and "1 row is" in data["sentence"], "%s %s" % (data["sentence"], data["remarks"]))
+    code, out, err = move.command("report", "--html", "-")
+    expect("Continuous comparison" in out and "Rows that differ" in out, "no section of it")
+    move.stop()
+
+
 @hazard("continuous")
 def the_final_check_names_what_is_wrong(scene):
     """A wrong row that was touched last is named by the final check alone, also while the process that follows is gone."""
@@ -116,6 +146,9 @@ def the_final_check_names_what_is_wrong(scene):
     move.wait_applied()
     answer = final(move, "different")
     expect(answer["different"] == 1 and answer["reasons"] == ["t id=2: different"], json.dumps(answer))
+    with open(move.state_directory + "/audit.jsonl", encoding="utf-8") as file:
+        last = [record for record in map(json.loads, file) if record["action"] == "verify final"][-1]["details"]
+    expect((last["result"], last["position"], last["check_ms"]) == ("different", answer["position"], answer["check_ms"]), str(last))
     wait_checked(move)
     expect(shown(move)["open"] == 1, str(shown(move)))
     move.stop()

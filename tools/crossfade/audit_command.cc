@@ -50,33 +50,41 @@ std::string LineOf(std::string_view line) {
 // What verify found.
 struct Verdict {
   state::AuditReading log;
-  std::optional<state::AuditHead> known;  // of the target
-  std::optional<Error> unasked;           // why the target could not say
-  std::optional<Error> unknown;           // the log does not hold what the target knows
+  KnownTrail known;              // of the target
+  std::optional<Error> unasked;  // why the target could not say
+  std::optional<Error> unknown;  // the log is not the one that the target knows
   bool offline = false;
 
   bool Broken() const { return log.problem_count > 0 || unknown; }
-  int ExitCode() const { return Broken() ? kCorruptState : (!offline && (unasked || !known)) ? kCouldNotTell : kDone; }
-  const char* Word() const { return Broken() ? "broken" : ExitCode() == kCouldNotTell ? "could not tell" : "whole"; }
+  // That it was begun anew is only its own word.
+  bool OwnWord() const { return log.beginning && log.beginning->first.seq > 1 && (offline || unasked); }
+  bool CouldNotTell() const { return OwnWord() || (!offline && (unasked || !known.head)); }
+  int ExitCode() const { return Broken() ? kCorruptState : CouldNotTell() ? kCouldNotTell : kDone; }
+  const char* Word() const { return Broken() ? "broken" : CouldNotTell() ? "could not tell" : "whole"; }
 };
 
 Result<Verdict> Judge(const Config& config, bool offline) {
+  const std::string path = state::AuditPath(config.state_dir);
   Verdict verdict;
   verdict.offline = offline;
-  if (!offline) {
-    // Asked first: the log can only have grown since.
-    Result<std::optional<state::AuditHead>> known = ReadHeadOnTarget(config);
-    if (known) {
-      verdict.known = std::move(*known);
-    } else {
-      verdict.unasked = known.error();
+  Result<HeldTrail> trail = offline ? Result<HeldTrail>(HeldTrail{}) : HoldTrail(config);
+  if (!offline && trail) {
+    verdict.log = std::move(trail->log);
+    verdict.known = std::move(trail->known);
+    if (!trail->holds) {
+      verdict.unknown = trail->holds.error();
     }
+  } else {
+    CROSSFADE_ASSIGN(verdict.log, state::ReadAudit(path));
   }
-  CROSSFADE_ASSIGN(verdict.log,
-                   state::ReadAudit(state::AuditPath(config.state_dir), verdict.known ? verdict.known->seq : 0));
-  if (verdict.known) {
-    if (const Status holds = HoldsKnown(config, verdict.log, *verdict.known); !holds) {
-      verdict.unknown = holds.error();
+  if (!trail) {
+    verdict.unasked = trail.error();
+  }
+  if (verdict.log.beginning) {
+    CROSSFADE_ASSIGN(const std::optional<std::string> wrong, state::JudgeKeptAudit(path, *verdict.log.beginning));
+    if (wrong) {
+      ++verdict.log.problem_count;
+      verdict.log.problems.push_back({1, *wrong});
     }
   }
   if (verdict.log.records == 0 && !verdict.log.torn_end && !verdict.Broken()) {
@@ -87,25 +95,32 @@ Result<Verdict> Judge(const Config& config, bool offline) {
 
 std::string WhatTheTargetSays(const Verdict& verdict) {
   const state::AuditHead& head = verdict.log.head;
+  const std::string own_word =
+      verdict.OwnWord() ? "; the log's own word that it was begun anew proves nothing: this cannot be told" : "";
   if (verdict.offline) {
-    return "not held against the target: a cut end and a log written anew are not seen without it";
+    return "not held against the target: a cut end and a log written anew are not seen without it" + own_word;
   }
   if (verdict.unasked) {
-    return "the target could not be asked: " + verdict.unasked->ToString();
+    return "the target could not be asked: " + verdict.unasked->ToString() + own_word;
   }
-  if (!verdict.known) {
+  const std::optional<state::AuditHead>& known = verdict.known.head;
+  if (verdict.unknown && (!known || verdict.log.at == known->hash)) {
+    return fmt::format(
+        "the target does not know that the log was begun anew at record {}: what stood before it is gone",
+        verdict.log.beginning->first.seq);
+  }
+  if (!known) {
     return "the target knows no record of it: a cut end and a log written anew cannot be seen";
   }
   if (!verdict.unknown) {
-    return verdict.known->seq == head.seq
-               ? fmt::format("the target knows record {}, the last one", head.seq)
-               : fmt::format("the target knows record {}; {} came later and are not known there yet",
-                             verdict.known->seq, head.seq - verdict.known->seq);
+    return known->seq == head.seq ? fmt::format("the target knows record {}, the last one", head.seq)
+                                  : fmt::format("the target knows record {}; {} came later and are not known there yet",
+                                                known->seq, head.seq - known->seq);
   }
-  return verdict.log.at ? fmt::format("record {} is not the one that the target knows: records were written anew",
-                                      verdict.known->seq)
-                        : fmt::format("the target knows record {}, the log ends with record {}: records were cut off",
-                                      verdict.known->seq, head.seq);
+  return verdict.log.at
+             ? fmt::format("record {} is not the one that the target knows: records were written anew", known->seq)
+             : fmt::format("the target knows record {}, the log ends with record {}: records were cut off", known->seq,
+                           head.seq);
 }
 
 void PrintText(const std::string& path, const Verdict& verdict) {
@@ -138,7 +153,7 @@ void PrintJson(const std::string& path, const Verdict& verdict) {
                       {"path", path},
                       {"records", verdict.log.records},
                       {"head", JsonOf(verdict.log.head)},
-                      {"target", verdict.known ? JsonOf(*verdict.known) : json()},
+                      {"target", verdict.known.head ? JsonOf(*verdict.known.head) : json()},
                       {"target_says", WhatTheTargetSays(verdict)},
                       {"code", verdict.unknown ? json(verdict.unknown->code) : json()},
                       {"problem_count", verdict.log.problem_count},
@@ -230,7 +245,8 @@ int AuditBeginCommand(const AuditCommandOptions& options) {
       error.fix = "nothing is to be done: the log goes on by itself";
       return Fail(std::move(error));
     }
-    const state::AuditHead& known = verdict.known ? *verdict.known : verdict.log.before;
+    // Behind nothing but what the target knows: the file may say anything.
+    const state::AuditHead known = verdict.known.head.value_or(state::AuditHead{});
     CROSSFADE_ASSIGN(state::AuditHead head, BeginTrailAnew(*config, known, options.reason));
     CROSSFADE_TRY(KeepHead(*config));
     return head;

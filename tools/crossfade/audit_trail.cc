@@ -4,6 +4,7 @@
 #include <spdlog/spdlog.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstdlib>
 #include <fstream>
 #include <nlohmann/json.hpp>
@@ -73,6 +74,34 @@ Json MembersOf(const Config& config, std::string_view action, const nlohmann::js
           {"program", "crossfade " CROSSFADE_VERSION}};
 }
 
+tl::unexpected<Error> Unknown(const Config& config, const state::AuditHead& first) {
+  Error error =
+      MakeError(ErrorClass::kCorrupt, "CF1793", kComponent,
+                "the audit log begins at record {}, and the target does not know that it was begun anew there",
+                first.seq)
+          .value();
+  error.object = state::AuditPath(config.state_dir);
+  error.found = "record " + first.hash;
+  error.fix = fmt::format(
+      "put the log back from its backup; without one, keep it and begin a new one in the open: 'crossfade audit begin"
+      " --reason TEXT {}'",
+      config.path);
+  return Fail(std::move(error));
+}
+
+// The head is asked for first, since the log can only grow. A beginning is told before its log is there: it is asked
+// for last.
+Result<HeldTrail> Hold(const Config& config, apply::PgAuditHead* target,
+                       const std::function<void(std::string_view line)>& each) {
+  HeldTrail trail;
+  CROSSFADE_ASSIGN(trail.known.head, target->Read());
+  CROSSFADE_ASSIGN(trail.log, state::ReadAudit(state::AuditPath(config.state_dir),
+                                               trail.known.head ? trail.known.head->seq : 0, each));
+  CROSSFADE_ASSIGN(trail.known.beginnings, target->Beginnings());
+  trail.holds = HoldsKnown(config, trail.log, trail.known);
+  return trail;
+}
+
 }  // namespace
 
 Result<state::AuditHead> AppendAction(const Config& config, std::string_view action, const nlohmann::json& details) {
@@ -83,32 +112,42 @@ Result<state::AuditHead> BeginTrailAnew(const Config& config, const state::Audit
                                         const std::string& reason) {
   const std::string path = state::AuditPath(config.state_dir);
   const std::string kept_as = fmt::format("{}.kept.{}", path, WallMicros());
-  return state::BeginAuditAnew(path, kept_as, known, MembersOf(config, "audit begun anew", {{"reason", reason}}));
+  const auto tell = [&](const state::AuditHead& first) -> Status {
+    CROSSFADE_ASSIGN(const auto target, OpenAuditHead(config));
+    CROSSFADE_ASSIGN(const bool kept, target->KeepBeginning(first));
+    return kept || first.seq == 1 ? Status() : Unknown(config, first);
+  };
+  return state::BeginAuditAnew(path, kept_as, known, MembersOf(config, "audit begun anew", {{"reason", reason}}), tell);
 }
 
-Status HoldsKnown(const Config& config, const state::AuditReading& log, const state::AuditHead& known) {
-  if (log.at == known.hash) {
-    return {};
+Status HoldsKnown(const Config& config, const state::AuditReading& log, const KnownTrail& known) {
+  if (known.head && log.at != known.head->hash) {
+    Error error = MakeError(ErrorClass::kCorrupt, "CF1791", kComponent,
+                            "the audit log is not the one whose record {} the target knows", known.head->seq)
+                      .value();
+    error.object = state::AuditPath(config.state_dir);
+    error.found = log.at ? fmt::format("another record {}", known.head->seq) : fmt::format("{} records", log.records);
+    error.fix =
+        fmt::format("'crossfade audit verify {}' says what is missing; put the log back from its backup", config.path);
+    return Fail(std::move(error));
   }
-  Error error = MakeError(ErrorClass::kCorrupt, "CF1791", kComponent,
-                          "the audit log is not the one whose record {} the target knows", known.seq)
-                    .value();
-  error.object = state::AuditPath(config.state_dir);
-  error.found = log.at ? fmt::format("another record {}", known.seq) : fmt::format("{} records", log.records);
-  error.fix =
-      fmt::format("'crossfade audit verify {}' says what is missing; put the log back from its backup", config.path);
-  return Fail(std::move(error));
+  const bool from_the_first = !log.beginning || log.beginning->first.seq == 1;
+  const auto& beginnings = known.beginnings;
+  return from_the_first || std::find(beginnings.begin(), beginnings.end(), log.beginning->first) != beginnings.end()
+             ? Status()
+             : Unknown(config, log.beginning->first);
+}
+
+Result<HeldTrail> HoldTrail(const Config& config, const std::function<void(std::string_view line)>& each) {
+  CROSSFADE_ASSIGN(const auto target, OpenAuditHead(config));
+  return Hold(config, target.get(), each);
 }
 
 Result<bool> KeepHead(const Config& config) {
   CROSSFADE_ASSIGN(const auto target, OpenAuditHead(config));
-  CROSSFADE_ASSIGN(const std::optional<state::AuditHead> known, target->Read());
-  CROSSFADE_ASSIGN(const state::AuditReading log,
-                   state::ReadAudit(state::AuditPath(config.state_dir), known ? known->seq : 0));
-  if (known) {
-    CROSSFADE_TRY(HoldsKnown(config, log, *known));
-  }
-  return target->Keep(log.head);
+  CROSSFADE_ASSIGN(const HeldTrail trail, Hold(config, target.get(), {}));
+  CROSSFADE_TRY(trail.holds);
+  return target->Keep(trail.log.head);
 }
 
 void TellHead(const Config& config) {
@@ -125,11 +164,6 @@ Status RecordAction(const Config& config, std::string_view action, const nlohman
 
 Result<state::AuditHead> ReadHead(const Config& config) {
   return state::ReadAuditHead(state::AuditPath(config.state_dir));
-}
-
-Result<std::optional<state::AuditHead>> ReadHeadOnTarget(const Config& config) {
-  CROSSFADE_ASSIGN(const auto target, OpenAuditHead(config));
-  return target->Read();
 }
 
 }  // namespace crossfade::tools

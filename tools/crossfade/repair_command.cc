@@ -3,6 +3,7 @@
 #include <spdlog/spdlog.h>
 #include <unistd.h>
 
+#include <filesystem>
 #include <iostream>
 #include <map>
 #include <memory>
@@ -263,6 +264,23 @@ Status Record(const Config& config, std::string_view action, const verify::Repai
   return {};
 }
 
+// The end of a plan or of a repair: what came of it, and whether anything was written.
+Status RecordEnd(const Config& config, std::string_view action, const nlohmann::json& details) {
+  return std::filesystem::exists(config.state_dir) ? RecordAction(config, action, details) : Status();
+}
+
+nlohmann::json CountsOf(const PlanningPass& pass, const verify::RepairPlan& plan) {
+  return {{"planned", plan.rows().size()},
+          {"foreign", plan.foreign()},
+          {"undecided", pass.undecided()},
+          {"untold", plan.untold()},
+          {"beyond", plan.beyond()}};
+}
+
+const char* ResultOf(const Error& error) {
+  return error.code == "CF1840" ? "refused" : error.code == "CF1841" ? "declined" : "failed";
+}
+
 Status RefuseForeign(const verify::RepairPlan& plan) {
   for (const verify::RowRepair& row : plan.rows()) {
     if (row.difference.writer.foreign) {
@@ -312,6 +330,7 @@ class TargetRepair {
     if (!options_.json) {
       PrintPlan(pass, plan);
     }
+    ended_ = CountsOf(pass, plan);
     Done done;
     if (!plan.rows().empty()) {
       CROSSFADE_TRY(options_.overwrite_foreign ? Status() : RefuseForeign(plan));
@@ -321,11 +340,23 @@ class TargetRepair {
     }
     Print(pass, plan, done);
     const bool all = done.repaired == plan.rows().size() && plan.beyond() == 0 && done.still_different == 0;
+    ended_["repaired"] = done.repaired;
+    ended_["still_different"] = done.still_different;
+    ended_["result"] = plan.rows().empty() ? "nothing to do" : all ? "repaired" : "rows left";
     exit_code_ = !all ? kDifferent : plan.untold() + pass.undecided() > 0 || pass.more_behind() ? kCouldNotTell : kDone;
     return {};
   }
 
   int exit_code() const { return exit_code_; }
+  // What came of it, for the audit log.
+  nlohmann::json End(const Status& done) const {
+    nlohmann::json details = ended_;
+    if (!done) {
+      details["result"] = ResultOf(done.error());
+      details["code"] = done.error().code;
+    }
+    return details;
+  }
 
  private:
   Result<uint64_t> Write(const Pipeline::AtRest& rest, verify::RepairPlan* plan) const {
@@ -372,19 +403,32 @@ class TargetRepair {
   const VerifyCommandOptions& options_;
   VerifySession* session_;
   int exit_code_ = kCouldNotTell;
+  nlohmann::json ended_ = nlohmann::json::object();
 };
 
 }  // namespace
 
 int PlanRepair(const Config& config, const VerifyCommandOptions& options) {
   const SignalStop signals;
+  const auto failed = [&](const Error& error) {
+    (void)RecordEnd(config, "plan ended", {{"result", "failed"}, {"code", error.code}});
+    return Report(error);
+  };
   Result<std::unique_ptr<VerifySession>> session = VerifySession::Open(config);
   if (!session) {
-    return Report(session.error());
+    return failed(session.error());
+  }
+  if (const Status recorded = RecordAction(config, "plan started", {}); !recorded) {
+    return Report(recorded.error());
   }
   PlanningPass pass(session->get(), (*session)->journal(), options.console);
   if (const Status ran = pass.Run(signals.token()); !ran) {
-    return Report(ran.error());
+    return failed(ran.error());
+  }
+  nlohmann::json details = CountsOf(pass, pass.plan());
+  details["result"] = "planned";
+  if (const Status recorded = RecordAction(config, "plan ended", details); !recorded) {
+    return Report(recorded.error());
   }
   options.json ? PrintJson(pass, pass.plan(), nullptr) : PrintPlan(pass, pass.plan());
   return pass.outcome().differences() > 0 || !pass.plan().rows().empty() ? kDifferent
@@ -396,7 +440,12 @@ int RepairTarget(const Config& config, const VerifyCommandOptions& options) {
   const SignalStop signals;
   Result<std::unique_ptr<VerifySession>> session = VerifySession::Open(config);
   if (!session) {
+    (void)RecordEnd(config, "repair command ended", {{"result", "failed"}, {"code", session.error().code}});
     return Report(session.error());
+  }
+  const nlohmann::json asked = {{"overwrite_foreign", options.overwrite_foreign}, {"yes", options.yes}};
+  if (const Status recorded = RecordAction(config, "repair command started", asked); !recorded) {
+    return Report(recorded.error());
   }
   StatusBoard board;
   RunOptions run;
@@ -405,7 +454,9 @@ int RepairTarget(const Config& config, const VerifyCommandOptions& options) {
   Pipeline pipeline(config, run, &board);
   const Status done =
       pipeline.RunAtRest(signals.token(), [&](const Pipeline::AtRest& rest) { return repair.Work(rest); });
-  return done ? repair.exit_code() : Report(done.error());
+  const int exit_code = done ? repair.exit_code() : Report(done.error());
+  const Status recorded = RecordEnd(config, "repair command ended", repair.End(done));
+  return recorded || exit_code != kDone ? exit_code : Report(recorded.error());
 }
 
 }  // namespace crossfade::tools

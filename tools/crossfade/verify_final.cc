@@ -3,10 +3,12 @@
 #include <spdlog/spdlog.h>
 
 #include <chrono>
+#include <filesystem>
 #include <iostream>
 #include <memory>
 #include <nlohmann/json.hpp>
 
+#include "tools/crossfade/audit_trail.h"
 #include "tools/crossfade/commands.h"
 #include "tools/crossfade/continuous_verify.h"
 #include "tools/crossfade/signal_stop.h"
@@ -71,6 +73,27 @@ Result<verify::FinalVerdict> Check(const Config& config, uint64_t within_s, cons
   return check.FinalCheck(at, After(std::chrono::seconds(within_s)), sides, stop);
 }
 
+// After the answer, which applications wait for; for the same reason the target is told of it by the next record.
+Status RecordCheck(const Config& config, const Result<verify::FinalVerdict>& verdict) {
+  std::cout << std::flush;
+  nlohmann::json details;
+  if (!verdict) {
+    if (!std::filesystem::exists(config.state_dir)) {
+      return {};
+    }
+    details = {{"result", "failed"}, {"code", verdict.error().code}};
+  } else {
+    details = {{"result", ResultOf(*verdict)},
+               {"position", verdict->at.ToString()},
+               {"different", verdict->different},
+               {"undecided", verdict->undecided},
+               {"waited_ms", Milliseconds(verdict->waited_us)},
+               {"check_ms", Milliseconds(verdict->check_us)}};
+  }
+  CROSSFADE_TRY(AppendAction(config, "verify final", details));
+  return {};
+}
+
 }  // namespace
 
 int VerifyFinal(const VerifyCommandOptions& options) {
@@ -82,9 +105,14 @@ int VerifyFinal(const VerifyCommandOptions& options) {
   spdlog::set_level(spdlog::level::from_str(config->log.level));
   const Result<verify::FinalVerdict> verdict = Check(*config, options.final_within_s, signals.token());
   if (!verdict) {
-    return Report(verdict.error());
+    const int exit_code = Report(verdict.error());
+    (void)RecordCheck(*config, verdict);
+    return exit_code;
   }
   options.json ? PrintFinalJson(*verdict) : PrintFinal(*verdict);
+  if (const Status recorded = RecordCheck(*config, verdict); !recorded) {
+    return Report(recorded.error());
+  }
   return verdict->equal ? kDone : verdict->different > 0 ? kDifferent : kCouldNotTell;
 }
 

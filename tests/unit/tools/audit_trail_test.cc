@@ -57,11 +57,11 @@ TEST_F(AuditTrailTest, ALogThatLacksWhatTheTargetKnowsIsFound) {
   const auto known = AppendAction(config_, "run ended", {});
   ASSERT_TRUE(known && AppendAction(config_, "pause", {}));
   const std::string path = state::AuditPath(config_.state_dir);
-  EXPECT_TRUE(HoldsKnown(config_, *state::ReadAudit(path, 2), *known));
-  const Status other = HoldsKnown(config_, *state::ReadAudit(path, 2), {2, std::string(64, '0')});
+  EXPECT_TRUE(HoldsKnown(config_, *state::ReadAudit(path, 2), {*known, {}}));
+  const Status other = HoldsKnown(config_, *state::ReadAudit(path, 2), {state::AuditHead{2, std::string(64, '0')}, {}});
   EXPECT_EQ(other.error().code, "CF1791");
   EXPECT_EQ(other.error().found, "another record 2");
-  const Status cut = HoldsKnown(config_, *state::ReadAudit(path, 9), {9, known->hash});
+  const Status cut = HoldsKnown(config_, *state::ReadAudit(path, 9), {state::AuditHead{9, known->hash}, {}});
   EXPECT_EQ(cut.error().code, "CF1791");
   EXPECT_EQ(cut.error().found, "3 records");
 }

@@ -276,6 +276,48 @@ TEST(ReportHtmlTest, SaysWhatItLeavesOut) {
   EXPECT_NE(html.find("(5000 bytes)"), std::string::npos);
 }
 
+TEST(ReportHtmlTest, RowsOfOneRepairAreOneLineAndNoOtherActionIsLost) {
+  ReportData data = Large(2, 0);
+  data.audit.kept = true;
+  for (uint64_t seq = 1; seq <= 700; ++seq) {
+    data.audit.actions.push_back({seq, "2026-01-02T03:04:05", "anna@host", "pause", "", 7, 0});
+  }
+  for (uint64_t seq = 701; seq <= 740; ++seq) {
+    data.audit.actions.push_back({seq, "2026-01-02T03:04:05", "anna@host", "repair ended", "{\"rows\":[]}", 9, 50});
+  }
+  data.audit.actions.push_back({741, "2026-01-02T03:04:05", "anna@host", "repair ended", "{\"rows\":[]}", 11, 3});
+  data.audit.left_out = 12;
+  const std::string html = ReportHtml(data, "");
+  EXPECT_EQ(Count(html, "<td>pause</td>"), 700);
+  EXPECT_EQ(Count(html, "<td>repair ended</td>"), 2);
+  EXPECT_NE(html.find(NumberText(2000) + " rows in 40 records"), std::string::npos);
+  EXPECT_NE(html.find("3 rows in 1 record;"), std::string::npos);
+  EXPECT_NE(html.find("12 actions and 0 phases before these are left out"), std::string::npos);
+  EXPECT_EQ(nlohmann::json::parse(ReportJson(data)).at("audit").at("actions").size(), 741);
+}
+
+TEST(VerdictTest, WhatContinuousComparisonKnowsIsSaid) {
+  ReportData data = Large(5, 0);
+  data.record->objects.clear();
+  data.status->verify.on = true;
+  EXPECT_EQ(JudgeReport(data).verdict, Verdict::kEqual);
+  ReportData open = data;
+  open.status->verify.open = 2;
+  EXPECT_EQ(JudgeReport(open).verdict, Verdict::kDifferent);
+  EXPECT_EQ(JudgeReport(open).remarks.size(), 1);
+  open.verification.reset();
+  EXPECT_EQ(JudgeReport(open).verdict, Verdict::kDifferent);
+  EXPECT_NE(JudgeReport(open).sentence.find("2 rows are known"), std::string::npos);
+  for (const auto change :
+       {+[](StatusReport::Verify* v) { v->undecided = 1; }, +[](StatusReport::Verify* v) { v->waiting = {"t"}; },
+        +[](StatusReport::Verify* v) { v->problem = "away"; }}) {
+    ReportData remarked = data;
+    change(&remarked.status->verify);
+    EXPECT_EQ(JudgeReport(remarked).verdict, Verdict::kEqualWithRemarks);
+    EXPECT_EQ(JudgeReport(remarked).remarks.size(), 1);
+  }
+}
+
 TEST(ReportHtmlTest, OfNothingKnownIsStillAWholePage) {
   ReportData data;
   data.name = "x";

@@ -21,7 +21,8 @@ Result<ReportData> GatherReport(const Config& config, bool alive);
 Result<std::optional<ReportVerification>> ReadVerification(const std::string& state_dir);
 Result<std::vector<ReportPass>> ReadPasses(const std::string& state_dir, size_t most);
 
-// The latest actions, and what does not fit: among the records, and with what the target knows, if that is to be asked.
+// All actions, as far as memory allows, and what does not fit: among the records, and with what the target knows, if
+// that is to be asked.
 Result<ReportAudit> ReadAuditOf(const Config& config, bool target_read);
 
 }  // namespace crossfade::tools

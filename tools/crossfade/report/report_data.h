@@ -116,16 +116,20 @@ struct ReportAction {
   std::string who;  // user@host
   std::string action;
   std::string details;
+  int64_t pid = 0;
+  uint64_t rows = 0;  // that the details name one by one; 0: they name none
 };
 
 struct ReportAudit {
   bool kept = false;
-  std::vector<ReportAction> actions;
-  uint64_t left_out = 0;  // older ones
-  std::string head;       // hash of the last entry
+  std::vector<ReportAction> actions;  // and the latest phases, in order
+  uint64_t left_out = 0;              // older actions
+  uint64_t phases_left_out = 0;
+  std::string head;  // hash of the last entry
   uint64_t head_seq = 0;
   bool on_target = false;             // the target knows a record of it, and was asked
   std::vector<std::string> problems;  // where it is not as it was written
+  std::vector<std::string> remarks;   // where it was begun anew
 };
 
 enum class Verdict : uint8_t {

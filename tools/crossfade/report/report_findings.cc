@@ -1,6 +1,8 @@
 // The parts of a report about what was found, and what a person has to know.
 #include <fmt/format.h>
 
+#include <algorithm>
+
 #include "tools/crossfade/report/html_table.h"
 #include "tools/crossfade/report/report_html.h"
 #include "tools/crossfade/report/report_text.h"
@@ -93,6 +95,39 @@ std::string PassesHtml(const ReportData& data) {
                              LeftOut(data.passes.size(), kMostPasses, "older ones");
 }
 
+std::string ContinuousHtml(const ReportData& data) {
+  if (!data.status || !data.status->verify.on) {
+    return "";
+  }
+  const StatusReport::Verify& v = data.status->verify;
+  const std::string full = v.full_ended_us == 0
+                               ? "none has ended"
+                               : fmt::format("began {}, {} before this report; {}, {}", TimeText(v.full_began_us),
+                                             DurationText(std::max<int64_t>(0, data.made_us - v.full_began_us)),
+                                             Counted(v.full_rows, "row"), Escaped(v.full_result));
+  std::vector<std::pair<std::string, std::string>> facts = {
+      {"As of", TimeText(data.status->at_us) + (data.alive ? "" : "; 'crossfade run' is not at work since")},
+      {"Last full pass", full},
+      {"Touched rows compared",
+       v.checked_us == 0
+           ? "none yet"
+           : fmt::format("all that was applied by {} (transaction {}); {} applied beyond", TimeText(v.checked_us),
+                         NumberText(v.checked_seq.value), Counted(v.behind, "transaction"))},
+      {"Rows that differ", v.open == 0 ? "0" : "<b>" + NumberText(v.open) + "</b>"},
+      {"Undecided", NumberText(v.undecided)},
+      {"Tables waiting", v.waiting.empty() ? "none" : Escaped(Listed(v.waiting, 20))}};
+  if (!v.doing.empty()) {
+    facts.emplace_back("Under way", Escaped(v.doing));
+  }
+  if (!v.problem.empty()) {
+    facts.emplace_back("Held up by", Escaped(v.problem));
+  }
+  return "<h3>Continuous comparison</h3><p class=\"note\">What 'crossfade run' compares beside its work: rows that "
+         "were "
+         "changed, and all rows from time to time.</p>" +
+         Facts(facts);
+}
+
 }  // namespace
 
 std::string VerificationSection(const ReportData& data) {
@@ -103,7 +138,7 @@ std::string VerificationSection(const ReportData& data) {
                "<p class=\"none\">No comparison of both sides is recorded.</p><p>{} makes one, while the "
                "migration runs.</p>",
                Code("crossfade verify " + data.config_path)) +
-           PassesHtml(data);
+           ContinuousHtml(data) + PassesHtml(data);
   }
   const ReportVerification& v = *data.verification;
   out += Facts(
@@ -123,7 +158,7 @@ std::string VerificationSection(const ReportData& data) {
       "between "
       "the two reads was looked at again, at Positions that the journal joins; only what was found twice is called a "
       "difference. Section 2 has the result of each table.</p>";
-  return out + DifferencesHtml(v) + UndecidedHtml(v) + PassesHtml(data);
+  return out + DifferencesHtml(v) + UndecidedHtml(v) + ContinuousHtml(data) + PassesHtml(data);
 }
 
 std::string DivergencesSection(const ReportData& data) {

@@ -38,11 +38,16 @@ std::string_view ColorOf(Verdict verdict) {
 std::vector<Tile> ComparisonTiles(const ReportData& data) {
   const auto& v = data.verification;
   const std::string none = "not verified";
-  return {
+  std::vector<Tile> tiles = {
       {"Rows compared", v ? NumberText(v->rows) : "-", v ? "each column, both sides" : none},
       {"Differences", v ? NumberText(v->differences) : "-", v ? "in the last comparison" : none,
        v && v->differences > 0},
       {"Undecided", v ? NumberText(v->undecided) : "-", v ? "in the last comparison" : none, v && v->undecided > 0}};
+  if (data.status && data.status->verify.on) {
+    const uint64_t open = data.status->verify.open;
+    tiles.push_back({"Differ now", NumberText(open), "by continuous comparison", open > 0});
+  }
+  return tiles;
 }
 
 std::vector<Tile> TilesOf(const ReportData& data) {

@@ -158,6 +158,28 @@ Json VerificationJson(const ReportData& data) {
           {"shown", std::move(shown)}};
 }
 
+Json ContinuousJson(const ReportData& data) {
+  if (!data.status || !data.status->verify.on) {
+    return nullptr;
+  }
+  const StatusReport::Verify& v = data.status->verify;
+  return {{"as_of_us", data.status->at_us},
+          {"full_pass", v.full_ended_us == 0 ? Json(nullptr)
+                                             : Json({{"began_us", v.full_began_us},
+                                                     {"ended_us", v.full_ended_us},
+                                                     {"age_us", data.made_us - v.full_began_us},
+                                                     {"rows", v.full_rows},
+                                                     {"result", v.full_result}})},
+          {"touched_compared_seq", v.checked_seq.value},
+          {"touched_compared_us", v.checked_us},
+          {"touched_behind", v.behind},
+          {"open", v.open},
+          {"undecided", v.undecided},
+          {"waiting", v.waiting},
+          {"doing", v.doing},
+          {"problem", v.problem}};
+}
+
 Json PassesJson(const ReportData& data) {
   Json list = Json::array();
   for (const ReportPass& pass : data.passes) {
@@ -215,9 +237,14 @@ Json ActionsJson(const ReportData& data) {
                     {"action", action.action},
                     {"details", action.details}});
   }
-  return {{"head_seq", data.audit.head_seq},         {"head", data.audit.head},
-          {"known_to_target", data.audit.on_target}, {"problems", data.audit.problems},
-          {"left_out", data.audit.left_out},         {"actions", std::move(list)}};
+  return {{"head_seq", data.audit.head_seq},
+          {"head", data.audit.head},
+          {"known_to_target", data.audit.on_target},
+          {"problems", data.audit.problems},
+          {"begun_anew", data.audit.remarks},
+          {"left_out", data.audit.left_out},
+          {"phases_left_out", data.audit.phases_left_out},
+          {"actions", std::move(list)}};
 }
 
 Json RunJson(const ReportData& data) {
@@ -282,6 +309,7 @@ std::string ReportJson(const ReportData& data) {
         {"journal_to_target", LagJson(data.lag_apply)},
         {"samples", Samples(data)}}},
       {"verification", VerificationJson(data)},
+      {"continuous", ContinuousJson(data)},
       {"passes", PassesJson(data)},
       {"divergences", DivergencesJson(data)},
       {"audit", ActionsJson(data)},

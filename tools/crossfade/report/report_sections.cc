@@ -104,6 +104,29 @@ std::string PhaseSums(const ReportData& data) {
   return table.empty() ? "" : table.Html("");
 }
 
+// One line for an action, or for all records of rows that one repair wrote one behind the other. How many they were.
+size_t AddAction(const std::vector<ReportAction>& actions, size_t from, HtmlTable* table) {
+  const ReportAction& first = actions[from];
+  size_t count = 1;
+  uint64_t rows = first.rows;
+  while (first.rows > 0 && from + count < actions.size()) {
+    const ReportAction& next = actions[from + count];
+    if (next.rows == 0 || next.action != first.action || next.pid != first.pid || next.who != first.who) {
+      break;
+    }
+    rows += next.rows;
+    ++count;
+  }
+  const std::string numbers =
+      NumberText(first.seq) + (count == 1 ? "" : " to " + NumberText(actions[from + count - 1].seq));
+  const std::string details =
+      first.rows == 0 ? Escaped(Shortened(first.details, 400))
+                      : fmt::format("{} in {}; the JSON form of this report, or 'crossfade audit list', names each",
+                                    Counted(rows, "row"), Counted(count, "record"));
+  table->Row({numbers, Escaped(first.at.substr(0, 19)), Escaped(first.who), Escaped(first.action), details});
+  return count;
+}
+
 void AddLag(const char* name, const LagFigures& lag, HtmlTable* table) {
   table->Row({name, LagText(lag.now_ms), LagText(lag.p50_ms), LagText(lag.p99_ms), LagText(lag.max_ms)});
 }
@@ -284,14 +307,16 @@ std::string ActionsSection(const ReportData& data) {
                                                     : "was asked"}});
   HtmlTable table(
       {{"No.", Cell::kNumber}, {"At", Cell::kNarrow}, {"Who", Cell::kName}, {"Action"}, {"Details", Cell::kName}});
-  for (const ReportAction& action : audit.actions) {
-    table.Row({NumberText(action.seq), Escaped(action.at.substr(0, 19)), Escaped(action.who), Escaped(action.action),
-               Escaped(Shortened(action.details, 400))});
+  for (size_t i = 0; i < audit.actions.size();) {
+    i += AddAction(audit.actions, i, &table);
   }
   out += table.Html("None.");
-  return audit.left_out == 0 ? out
-                             : out + fmt::format("<p class=\"note\">{} are left out: 'crossfade audit' has all.</p>",
-                                                 Counted(audit.left_out, "older record"));
+  const uint64_t left_out = audit.left_out + audit.phases_left_out;
+  return left_out == 0 ? out
+                       : out + fmt::format(
+                                   "<p class=\"note\">{} and {} before these are left out: 'crossfade audit "
+                                   "list' has all.</p>",
+                                   Counted(audit.left_out, "action"), Counted(audit.phases_left_out, "phase"));
 }
 
 }  // namespace crossfade::tools

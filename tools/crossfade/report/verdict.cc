@@ -59,6 +59,11 @@ std::string Since(const ReportData& data) {
   return text;
 }
 
+// Rows of which continuous comparison knows that they differ.
+uint64_t OpenRows(const ReportData& data) {
+  return data.status && data.status->verify.on ? data.status->verify.open : 0;
+}
+
 std::string Sentence(const ReportData& data, Verdict verdict) {
   const auto& v = data.verification;
   switch (verdict) {
@@ -67,6 +72,11 @@ std::string Sentence(const ReportData& data, Verdict verdict) {
       return fmt::format("All {} of {} were compared column by column on both sides and found equal, {}.",
                          Counted(v->rows, "row"), Counted(v->tables.size(), "table"), Since(data));
     case Verdict::kDifferent:
+      if (OpenRows(data) > 0 && (!v || v->differences == 0)) {
+        return fmt::format("{} known to continuous comparison as not the same on both sides, as of {}.",
+                           Counted(OpenRows(data), "row") + (OpenRows(data) == 1 ? " is" : " are"),
+                           TimeText(data.status->at_us));
+      }
       return fmt::format("{} {} found that {} not the same on both sides, {}.", Counted(v->differences, "row"),
                          v->differences == 1 ? "was" : "were", v->differences == 1 ? "is" : "are", Since(data));
     case Verdict::kUndecided:
@@ -83,7 +93,7 @@ std::string Sentence(const ReportData& data, Verdict verdict) {
 }
 
 Verdict Headline(const ReportData& data) {
-  if (data.verification && data.verification->differences > 0) {
+  if ((data.verification && data.verification->differences > 0) || OpenRows(data) > 0) {
     return Verdict::kDifferent;
   }
   if (data.status && data.status->phase == Phase::kFailed) {
@@ -113,6 +123,33 @@ void RemarkVerification(const ReportData& data, std::vector<std::string>* remark
   if (data.made_us - data.verification->ended_us > kDayUs) {
     remarks->push_back(
         fmt::format("The last comparison is {} old.", DurationText(data.made_us - data.verification->ended_us)));
+  }
+}
+
+void RemarkContinuous(const ReportData& data, std::vector<std::string>* remarks) {
+  if (!data.status || !data.status->verify.on) {
+    return;
+  }
+  const StatusReport::Verify& verify = data.status->verify;
+  if (verify.open > 0) {
+    remarks->push_back(
+        fmt::format("{} on both sides, by continuous comparison (section 7); 'crossfade verify' names "
+                    "{}.",
+                    verify.open == 1 ? "1 row differs" : Counted(verify.open, "row") + " differ",
+                    verify.open == 1 ? "it" : "them"));
+  }
+  if (verify.undecided > 0) {
+    remarks->push_back(fmt::format("{} not be decided by continuous comparison (section 7).",
+                                   Counted(verify.undecided, "row") + " could"));
+  }
+  if (!verify.waiting.empty()) {
+    remarks->push_back(
+        fmt::format("{} to be compared as a whole by continuous comparison: {}.",
+                    Counted(verify.waiting.size(), "table") + (verify.waiting.size() == 1 ? " waits" : " wait"),
+                    Listed(verify.waiting, 5)));
+  }
+  if (!verify.problem.empty()) {
+    remarks->push_back("Continuous comparison is held up: " + verify.problem);
   }
 }
 
@@ -155,6 +192,7 @@ void RemarkRun(const ReportData& data, std::vector<std::string>* remarks) {
   for (const std::string& problem : data.audit.problems) {
     remarks->push_back("The audit log is not as it was written: " + problem);
   }
+  remarks->insert(remarks->end(), data.audit.remarks.begin(), data.audit.remarks.end());
   for (const apply::StandingObject& object :
        data.record ? data.record->objects : std::vector<apply::StandingObject>()) {
     if (!object.valid) {
@@ -173,6 +211,7 @@ ReportVerdict JudgeReport(const ReportData& data) {
   ReportVerdict judged;
   judged.verdict = Headline(data);
   RemarkVerification(data, &judged.remarks);
+  RemarkContinuous(data, &judged.remarks);
   RemarkExcluded(data, &judged.remarks);
   RemarkRun(data, &judged.remarks);
   for (const std::string& unread : data.unread) {
