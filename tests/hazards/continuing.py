@@ -279,6 +279,7 @@ def tables_that_cannot_be_told_by_rows_are_compared_as_a_whole(scene):
 @hazard("continuous", engines=("mariadb",))
 def a_key_handed_on_hides_a_grandchild_that_cannot_be_found(scene):
     """Below a child whose key an action changed: a table without a key, and one whose rows are set to NULL. What is wrong there must not be called equal."""
+    scene.own_source()  # nobody else writes to it while 'run' is stopped
     scene.schema("CREATE TABLE p (id INT PRIMARY KEY); CREATE TABLE c (pid INT PRIMARY KEY, v INT, FOREIGN KEY (pid) REFERENCES p (id) ON UPDATE CASCADE);"
                  "CREATE TABLE g (cpid INT, v INT, KEY (cpid), FOREIGN KEY (cpid) REFERENCES c (pid) ON UPDATE CASCADE);"
                  "CREATE TABLE s (id INT PRIMARY KEY, cpid INT, FOREIGN KEY (cpid) REFERENCES c (pid) ON UPDATE SET NULL);"
@@ -301,6 +302,7 @@ def a_key_handed_on_hides_a_grandchild_that_cannot_be_found(scene):
 @hazard("continuous", engines=("mariadb",), quick=False)
 def a_final_check_keeps_to_its_time(scene):
     """Far more rows were touched than can be compared in the time allowed: it ends in time and says how far it is; with more time it says that all is equal."""
+    scene.own_source()
     scene.schema("CREATE TABLE t (id INT PRIMARY KEY, v INT, w INT); INSERT INTO t SELECT seq, 0, 0 FROM seq_1_to_150000")
     move = scene.migration(tenant="first", journal__keep_s=3600, **FAST)
     move.start()
