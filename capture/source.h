@@ -5,6 +5,7 @@
 #include <optional>
 #include <string>
 #include <variant>
+#include <vector>
 
 #include "core/change.h"
 #include "core/clock.h"
@@ -19,9 +20,10 @@ struct TransactionBegin {};
 
 // A captured table changed its shape in a way that matters to us. Rows after it have another TableSchema.
 struct SchemaChange {
-  std::string statement;  // the DDL, as logged
-  std::string table;      // name of the captured table it concerns
-  Position position;      // behind the DDL
+  std::string statement;          // the DDL, as logged
+  std::string table;              // name of the captured table it concerns
+  std::vector<std::string> also;  // other tables that it names: one may get a name that should be captured
+  Position position;              // behind the DDL
 };
 
 enum class Outcome : uint8_t {

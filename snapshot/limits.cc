@@ -1,6 +1,7 @@
 #include "snapshot/limits.h"
 
 #include <algorithm>
+#include <utility>
 
 namespace crossfade::snapshot {
 
@@ -40,9 +41,20 @@ void CopyLimits::Refill(Clock::time_point now) {
 }
 
 bool CopyLimits::Admit(uint64_t rows, const std::stop_token& stop) {
-  if (has_back_off_.load(std::memory_order_relaxed) && !AskBackOff(stop)) {
-    return false;
+  bool was_paused = true;
+  while (was_paused) {  // the source may have much to do by now
+    if (has_back_off_.load(std::memory_order_relaxed) && !AskBackOff(stop)) {
+      return false;
+    }
+    was_paused = false;
+    if (!WaitForTurn(std::exchange(rows, 0), stop, &was_paused)) {
+      return false;
+    }
   }
+  return true;
+}
+
+bool CopyLimits::WaitForTurn(uint64_t rows, const std::stop_token& stop, bool* was_paused) {
   std::unique_lock lock(mutex_);
   if (rate_ > 0) {
     Refill(Clock::now());
@@ -53,6 +65,7 @@ bool CopyLimits::Admit(uint64_t rows, const std::stop_token& stop) {
     if (paused_) {
       waiting_ = Wait::kPaused;
       waited = true;
+      *was_paused = true;
       changed_.wait(lock, stop, [&] { return !paused_; });
       continue;
     }

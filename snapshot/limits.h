@@ -33,6 +33,7 @@ class CopyLimits {
  private:
   using Clock = std::chrono::steady_clock;
   bool AskBackOff(const std::stop_token& stop);
+  bool WaitForTurn(uint64_t rows, const std::stop_token& stop, bool* was_paused);
   void Refill(Clock::time_point now);
 
   std::mutex mutex_;

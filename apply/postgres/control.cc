@@ -318,6 +318,28 @@ Result<std::optional<int64_t>> Announce(Connection* connection, const TakeOverRe
   return set.rows.empty() ? std::nullopt : std::optional<int64_t>(Number(set, 0, 0));
 }
 
+// Under the row's lock: the rows that were made carry the tenant of then. With another one new rows would go to that
+// tenant, and an abort would take its rows away.
+Status HasSameTenant(Connection* connection, const TakeOverRequest& request) {
+  CROSSFADE_ASSIGN(const auto other,
+                   connection->Scalar("SELECT tenant FROM crossfade.migration WHERE name = $1 AND journal_id <> ''"
+                                      " AND tenant IS DISTINCT FROM $2",
+                                      {request.migration, request.tenant}));
+  if (!other) {
+    return {};
+  }
+  Error error;
+  error.error_class = ErrorClass::kConfig;
+  error.code = "CF1559";
+  error.component = kComponent;
+  error.message =
+      fmt::format("migration {} was begun for tenant '{}', not for '{}'", request.migration, *other, request.tenant);
+  error.object = "tenant.value";
+  error.found = request.tenant;
+  error.fix = fmt::format("set tenant.value = \"{}\"; another tenant needs a migration of another name", *other);
+  return Fail(std::move(error));
+}
+
 // Nothing: somebody else announced in between.
 Result<std::optional<TargetState>> TakeEpoch(Connection* connection, const TakeOverRequest& request, int64_t token) {
   Transaction transaction(connection);
@@ -330,6 +352,7 @@ Result<std::optional<TargetState>> TakeEpoch(Connection* connection, const TakeO
   if (announced != std::to_string(token)) {
     return std::optional<TargetState>();
   }
+  CROSSFADE_TRY(HasSameTenant(connection, request));
   CROSSFADE_ASSIGN(const auto epoch, connection->Scalar("UPDATE crossfade.migration SET tenant = $2,"
                                                         " epoch = nextval('crossfade.epoch')"
                                                         " WHERE name = $1 RETURNING epoch",

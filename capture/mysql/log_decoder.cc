@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cctype>
 #include <charconv>
+#include <iterator>
 
 namespace crossfade::capture {
 
@@ -410,6 +411,9 @@ Status LogDecoder::OnStatement(Statement statement, const Query& query) {
     case StatementKind::kDml:
       CROSSFADE_TRY(OnDml(statement, query));
       break;
+    case StatementKind::kTemporaryTable:
+      CROSSFADE_TRY(OnTemporaryTable(statement, query));
+      break;
     case StatementKind::kOther:
       break;
   }
@@ -436,33 +440,34 @@ Status LogDecoder::OnTruncate(const Statement& statement) {
 }
 
 Status LogDecoder::OnDdl(const Statement& statement, const Query& query) {
-  const TableReference* concerns = nullptr;
+  // Each of them: one that does not belong to the migration may get the name of one that would (RENAME).
+  std::vector<std::string> tables;
+  const bool alters_nothing = mariadb_gtid_ && mariadb_gtid_->alters_nothing();
   for (const TableReference& reference : statement.tables) {
-    if (!tracker_.IsOurDatabase(reference.database)) {
-      continue;
-    }
-    const bool captured = tracker_.FindTable(reference.database, reference.table) != nullptr;
     // A table that is there is not made again.
-    if (captured && statement.creates_if_absent) {
-      continue;
-    }
-    if (concerns == nullptr || captured) {
-      concerns = &reference;
+    const bool stays =
+        statement.creates_if_absent && tracker_.FindTable(reference.database, reference.table) != nullptr;
+    if (tracker_.IsOurDatabase(reference.database) && !stays && !alters_nothing &&
+        std::find(tables.begin(), tables.end(), reference.table) == tables.end()) {
+      tables.push_back(reference.table);
     }
   }
-  if (mariadb_gtid_ && mariadb_gtid_->alters_nothing()) {
-    concerns = nullptr;
-  }
+  // A captured one first: that is what stops.
+  std::stable_partition(tables.begin(), tables.end(), [&](const std::string& table) {
+    return std::any_of(statement.tables.begin(), statement.tables.end(), [&](const TableReference& reference) {
+      return reference.table == table && tracker_.FindTable(reference.database, table) != nullptr;
+    });
+  });
   // CREATE TABLE .. SELECT is followed by the rows, in the same group.
   const bool in_transaction = opened_;
-  const std::string table = concerns == nullptr ? "" : concerns->table;
   if (!in_transaction) {
     EndGroup(Outcome::kCommit, {});
   }
-  if (concerns != nullptr) {
+  if (!tables.empty()) {
     SchemaChange change;
     change.statement = query.statement;
-    change.table = table;
+    change.table = std::move(tables.front());
+    change.also.assign(std::make_move_iterator(tables.begin() + 1), std::make_move_iterator(tables.end()));
     change.position = position();
     queue_.emplace_back(std::move(change));
   }
@@ -488,6 +493,17 @@ tl::unexpected<Error> LoggedAsStatement(const Query& query) {
 Status LogDecoder::OnDml(const Statement& statement, const Query& query) {
   for (const TableReference& reference : statement.tables) {
     if (tracker_.IsOurDatabase(reference.database)) {
+      return LoggedAsStatement(query);
+    }
+  }
+  return {};
+}
+
+// Logged only by a session without binlog_format = ROW. A TRUNCATE of a table of that name may then be of this one, and
+// nothing in the log tells.
+Status LogDecoder::OnTemporaryTable(const Statement& statement, const Query& query) {
+  for (const TableReference& reference : statement.tables) {
+    if (tracker_.FindTable(reference.database, reference.table) != nullptr) {
       return LoggedAsStatement(query);
     }
   }

@@ -87,6 +87,7 @@ class LogDecoder {
   Status OnStatement(Statement statement, const Query& query);
   Status OnDdl(const Statement& statement, const Query& query);
   Status OnDml(const Statement& statement, const Query& query);
+  Status OnTemporaryTable(const Statement& statement, const Query& query);
   Status OnTruncate(const Statement& statement);
   Status OnRollbackTo(const std::string& name);
   void OnSavepoint(const std::string& name);

@@ -235,8 +235,9 @@ class Reader {
     if (tokens_.Accept("RENAME")) {
       return ReadRename();
     }
+    // SELECT f() is how a function that writes is logged, for DO f() too.
     for (const std::string_view verb :
-         {"INSERT", "UPDATE", "DELETE", "REPLACE", "LOAD", "WITH", "CALL", "DO", "IMPORT"}) {
+         {"INSERT", "UPDATE", "DELETE", "REPLACE", "LOAD", "WITH", "CALL", "DO", "IMPORT", "SELECT"}) {
       if (tokens_.Is(verb)) {
         return ReadDml();
       }
@@ -249,15 +250,13 @@ class Reader {
     if (or_replace) {
       tokens_.Accept("REPLACE");
     }
-    if (tokens_.Is("TEMPORARY")) {
-      return Of(StatementKind::kOther);
-    }
+    const bool temporary = tokens_.Accept("TEMPORARY");
     if (tokens_.Accept("TABLE")) {
       statement_.creates_if_absent = AcceptIfExists() && !or_replace;
       ReadTable();
-      return Of(StatementKind::kTableDdl);
+      return Of(temporary ? StatementKind::kTemporaryTable : StatementKind::kTableDdl);
     }
-    return ReadIndex();
+    return temporary ? Of(StatementKind::kOther) : ReadIndex();
   }
 
   // CREATE or DROP, then words of an index, its name, ON and its table.

@@ -20,9 +20,10 @@ enum class StatementKind : uint8_t {
   kXaCommit,
   kXaRollback,
   kTruncate,
-  kTableDdl,     // CREATE, ALTER, DROP, RENAME of tables and indexes: `tables` names all
-  kDatabaseDdl,  // DROP DATABASE: `tables` has one entry with an empty name
-  kDml,          // rows changed by the statement itself
+  kTableDdl,        // CREATE, ALTER, DROP, RENAME of tables and indexes: `tables` names all
+  kDatabaseDdl,     // DROP DATABASE: `tables` has one entry with an empty name
+  kDml,             // rows changed by the statement itself
+  kTemporaryTable,  // CREATE TEMPORARY TABLE: its session's statements may name it instead of a table that stays
 };
 
 struct TableReference {

@@ -424,10 +424,15 @@ class MariaDb(_MySqlFamily):
         os.mkdir(path)
         if os.getuid() == 0:
             shutil.chown(path, self.account().pw_name, self.account().pw_gid)
+        # Of its own: a server that starts beside it removes what it takes for leftovers of temporary tables.
+        temporary = path + "-tmp"
+        os.mkdir(temporary)
+        os.chmod(temporary, 0o777)
         done = subprocess.run(
             ["mariadb-install-db", "--no-defaults", "--auth-root-authentication-method=normal", "--skip-test-db",
              "--datadir=" + path, "--innodb-log-file-size=16M"] + self._user_option(),
-            capture_output=True, cwd="/")
+            capture_output=True, cwd="/", env=dict(os.environ, TMPDIR=temporary))
+        shutil.rmtree(temporary, ignore_errors=True)
         if done.returncode != 0:
             raise ServerError("mariadb-install-db: " + done.stdout.decode() + done.stderr.decode())
 

@@ -45,6 +45,58 @@ def journal_is_full_while_it_is_copied(scene):
     scene.catch_up_and_compare(move)
 
 
+# About 104 MB in one transaction.
+LARGE = "INSERT INTO wide SELECT s.id * 1000 + t.id, CONCAT(%s) FROM seed s JOIN seed t WHERE t.id <= 26" % ", ".join(["RANDOM_BYTES(1024)"] * 4)
+
+
+def goes_on(scene, move, number):
+    scene.sql("INSERT INTO seed VALUES (%d)" % number)
+    wait_until(lambda: scene.on_target("SELECT 1 FROM seed WHERE id = %d" % number).strip() or move.process.poll() is not None,
+               "it stands still: %s" % move.status()["journal"], 60)
+    expect(move.process.poll() is None, "it ended\n" + move.log_tail())
+
+
+@hazard("H24", engines=("mariadb",), quick=False)
+def rows_that_were_taken_back_fill_the_journal(scene):
+    """Half of a transaction larger than the budget, of which a crash leaves the files: there is nothing to apply that would make room."""
+    scene.schema(WIDE)
+    move = scene.migration(journal__budget_mib=64)
+    move.run_until_caught_up()
+    scene.sql(LARGE)
+    move.start(failpoints="journal.part.after=crash@90")
+    expect(move.wait() == migration.CRASH_STATUS, "it did not crash\n" + move.log_tail())
+    move.start()
+    goes_on(scene, move, 5000)
+    scene.catch_up_and_compare(move)
+
+
+@hazard("H24", "H18", engines=("mariadb",), quick=False)
+def prepared_rows_fill_the_journal(scene):
+    """An XA transaction larger than the budget: its commit stands behind it in the log, and must be read."""
+    move = started(scene, WIDE, journal__budget_mib=64)
+    scene.sql("XA START 'a'; %s; XA END 'a'; XA PREPARE 'a'; XA COMMIT 'a'" % LARGE)
+    goes_on(scene, move, 5000)
+    scene.catch_up_and_compare(move)
+
+
+@hazard("H24", engines=("mariadb",), quick=False)
+def the_journal_is_full_before_the_last_window_is_read(scene):
+    """Apply waits for capture to reach the copy's end, so capture must not wait for apply to make room."""
+    scene.schema(WIDE + "CREATE TABLE a_first (id INT PRIMARY KEY);" + numbers("a_first", "id", "i", 300))
+    move = scene.migration(snapshot__mode="chunked", snapshot__chunk_rows=100, snapshot__readers=1, journal__budget_mib=64)
+    capture, open_capture = scene.gate("capture")
+    copy, open_copy = scene.gate("copy")
+    move.start(failpoints="chunk.commit.after=wait:%s,journal.sync.before=wait:%s" % (copy, capture), failpoint_log=copy + ".log")
+    wait_until(lambda: met(copy + ".log", "chunk.commit.after"), "no chunk was copied", 60)
+    for _ in range(16):
+        scene.sql(FILL)
+    open_copy()
+    wait_until(lambda: "copied" in scene.on_target("SELECT facts FROM crossfade.migration"), "the copy did not end", 60)
+    open_capture()
+    goes_on(scene, move, 5000)
+    scene.catch_up_and_compare(move)
+
+
 @hazard("H6", quick=False)
 def what_is_not_synced_is_not_applied(scene):
     """A number that a loss of power could hand out again never reaches the target. Each sync of the journal takes 1.5 seconds."""

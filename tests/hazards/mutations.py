@@ -139,7 +139,7 @@ mutant("H18", "prepared rows are forgotten when the journal is opened again, and
         "  if (!value) {\n    MoveTail(commit.position);\n    return {};\n    return MakeError(ErrorClass::kCorrupt, \"CF1303\", kJournalComponent,\n                     \"XA transaction {} is committed"))
 
 mutant("H19", "a schema change is passed over", "columns_change_places",
-       ("tools/crossfade/capture_loop.cc", "  if (!concerns_us_(ddl.table)) {", "  if (!ddl.table.empty()) {"))
+       ("tools/crossfade/capture_loop.cc", "  if (!concerns_us_(ddl.table) && other == ddl.also.end()) {", "  if (!ddl.table.empty()) {"))
 
 mutant("H20", "apply does not compare the epoch", "stopped_process_comes_back_after_it_was_replaced",
        ("apply/postgres/session.cc", "FROM crossfade.migration WHERE name = $1 AND epoch = $2 FOR SHARE) AS m\"", "FROM crossfade.migration WHERE name = $1 FOR SHARE) AS m\""))

@@ -347,6 +347,50 @@ def passwords_are_never_shown(scene):
     expect(os.stat(move.state_directory).st_mode & 0o077 == 0, "the state directory can be read by others")
 
 
+@hazard("tenants")
+def another_tenant_value_is_refused(scene):
+    """A copied file, or a slip of the pen: rows would go to another tenant, and abort would take that one's rows away."""
+    scene.schema("CREATE TABLE t (id INT PRIMARY KEY); INSERT INTO t VALUES (1)")
+    ours, theirs = scene.migration(tenant="acme"), scene.migration(tenant="beta")
+    ours.run_until_caught_up()
+    theirs.run_until_caught_up()
+    ours.settings["tenant.value"] = "beta"
+    ours.write()
+    scene.sql("INSERT INTO t VALUES (2)")
+    ours.start("--until", "caught-up")
+    scene.expect_exit(ours, 3, "begun for tenant 'acme', not for 'beta'.*CF1559.*fix: set tenant.value")
+    code, _, err = ours.command("abort", "--yes")
+    expect(code == 3 and "CF1559" in err, "abort ended with status %d\n%s" % (code, err))
+    rows = scene.on_target("SELECT tenant_id || id FROM t ORDER BY 1").split()
+    expect(rows == ["acme1", "beta1"], "rows were changed: %s" % rows)
+    ours.settings["tenant.value"] = "acme"
+    ours.write()
+    ours.run_until_caught_up()
+    theirs.run_until_caught_up()
+    scene.compare(ours)
+    scene.compare(theirs)
+
+
+@hazard("tenants", "check")
+def a_table_that_is_left_out_later_is_refused(scene):
+    """Its changes would be passed by, and be missing for good when it is taken in again."""
+    scene.schema("CREATE TABLE t (id INT PRIMARY KEY); CREATE TABLE u (id INT PRIMARY KEY); CREATE TABLE x (id INT PRIMARY KEY)")
+    move = scene.migration(tables__exclude=["x"])
+    move.run_until_caught_up()
+    move.settings["tables.exclude"] = ["x", "u"]
+    move.write()
+    scene.sql("INSERT INTO u VALUES (1)")
+    move.start("--until", "caught-up")
+    scene.expect_exit(move, 3, "table u belongs to this migration.*CF1729.*fix: put .tables. back")
+    move.settings["tables.exclude"] = ["x"]
+    move.write()
+    move.run_until_caught_up()
+    expect(scene.on_target("SELECT id FROM u").split() == ["1"], "the row is not there")
+    scene.sql("RENAME TABLE x TO y; INSERT INTO y VALUES (1)")
+    move.start("--until", "caught-up")
+    scene.expect_exit(move, 5, "table y.*CF1742")
+
+
 @hazard("abort")
 def abort_leaves_nothing(scene):
     scene.schema(FAMILY + SHARED)

@@ -28,11 +28,12 @@ constexpr size_t kLogsKept = 64;
 }  // namespace
 
 CaptureLoop::CaptureLoop(state::Journal* journal, OpenSource open_source, ConcernsUs concerns_us,
-                         std::function<bool()> fail_over_budget, StatusBoard* board)
+                         std::function<bool()> fail_over_budget, std::function<bool()> applies, StatusBoard* board)
     : journal_(journal),
       open_source_(std::move(open_source)),
       concerns_us_(std::move(concerns_us)),
       fail_over_budget_(std::move(fail_over_budget)),
+      applies_(std::move(applies)),
       board_(board) {}
 
 Status CaptureLoop::Run(std::stop_token stop) {
@@ -161,18 +162,20 @@ Status CaptureLoop::Take(const capture::Event& event) {
     return writer.Advance(heartbeat->position);
   }
   const auto& ddl = std::get<capture::SchemaChange>(event);
-  if (!concerns_us_(ddl.table)) {
+  const auto other = std::find_if(ddl.also.begin(), ddl.also.end(), concerns_us_);
+  if (!concerns_us_(ddl.table) && other == ddl.also.end()) {
     MarkUnsynced();
     last_ = ddl.position;
     return writer.Advance(ddl.position);
   }
+  const std::string& table = concerns_us_(ddl.table) ? ddl.table : *other;
   Error error{
       ErrorClass::kData,
       "CF1742",
       std::string(kComponent),
-      fmt::format("the source changed table {} at {}", ddl.table, ddl.position.ToString()),
+      fmt::format("the source changed table {} at {}", table, ddl.position.ToString()),
       "",
-      ddl.table,
+      table,
       ddl.statement,
       "schema changes are not followed: undo the change before more rows are written, or run 'crossfade abort' and "
       "start again"};
@@ -239,9 +242,16 @@ Status CaptureLoop::SyncGroup(capture::Source* source) {
   return source == nullptr ? Status{} : source->Confirm(tail.position);
 }
 
+// Only for what apply will make room of. Where all is applied, what is over the budget is rows that were taken back, an
+// XA transaction that is not decided, or what the target has not made durable: each goes by what is read next.
+bool CaptureLoop::MustHold() const {
+  const state::JournalStats stats = journal_->stats();
+  return stats.over_budget && (fail_over_budget_() || (applies_() && board_->Read().applied_seq < stats.synced));
+}
+
 Status CaptureLoop::HoldWhileOverBudget(std::stop_token stop) {
   bool said = false;
-  while (!stop.stop_requested() && journal_->stats().over_budget) {
+  while (!stop.stop_requested() && MustHold()) {
     if (has_unsynced_) {
       CROSSFADE_TRY(SyncGroup(nullptr));
     }

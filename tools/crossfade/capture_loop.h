@@ -22,9 +22,9 @@ class CaptureLoop {
   using ConcernsUs = std::function<bool(const std::string&)>;
 
   // All must outlive it. `fail_over_budget`: true while nothing drains the journal, when a full budget is an error
-  // (CF1741) and not a wait.
+  // (CF1741) and not a wait. `applies`: false while apply waits for capture, which then must not wait for apply.
   CaptureLoop(state::Journal* journal, OpenSource open_source, ConcernsUs concerns_us,
-              std::function<bool()> fail_over_budget, StatusBoard* board);
+              std::function<bool()> fail_over_budget, std::function<bool()> applies, StatusBoard* board);
 
   // Runs until it is stopped (no error) or meets an error that a retry cannot mend.
   Status Run(std::stop_token stop);
@@ -39,12 +39,14 @@ class CaptureLoop {
   void MarkUnsynced();
   Status End(const capture::TransactionEnd& end);
   Status SyncGroup(capture::Source* source);
+  bool MustHold() const;
   Status HoldWhileOverBudget(std::stop_token stop);
 
   state::Journal* journal_;
   OpenSource open_source_;
   ConcernsUs concerns_us_;
   std::function<bool()> fail_over_budget_;
+  std::function<bool()> applies_;
   StatusBoard* board_;
   bool in_transaction_ = false;  // on the source
   bool writing_ = false;         // in the journal

@@ -310,6 +310,15 @@ Status Pipeline::CompareIdentity(const apply::TargetState& state) const {
 Status Pipeline::LoadRoutes() {
   CROSSFADE_ASSIGN(schemas_, LoadSchemas(journal_.get()));
   CROSSFADE_ASSIGN(routes_, RoutesOf(config_, schemas_));
+  for (const TableSchema& schema : schemas_) {
+    if (routes_.Find(schema.name) == nullptr) {  // its changes would be passed by, and never come again
+      return Fail(Error{ErrorClass::kConfig, "CF1729", std::string(kComponent),
+                        fmt::format("table {} belongs to this migration, and [tables] leaves it out now", schema.name),
+                        "", schema.name, "left out",
+                        fmt::format("put [tables] back as it was; or 'crossfade abort {}', and begin without the table",
+                                    options_.config)});
+    }
+  }
   CROSSFADE_ASSIGN(staged_routes_, RoutesOf(config_, schemas_, target_->StagingSchema()));
   return {};
 }
@@ -351,7 +360,7 @@ void Pipeline::StartCapture() {
         journal_.get(),
         [this](std::vector<capture::LogMark> known) { return source_->OpenSource(schemas_, std::move(known)); },
         [this](const std::string& table) { return routes_.rules().Includes(table); },
-        [this] { return copying_.load(); }, board_);
+        [this] { return copying_.load(); }, [this] { return !waiting_captured_; }, board_);
     if (const Status ran = loop.Run(halt_.get_token()); !ran) {
       Fatal(ran.error());
     }
@@ -414,6 +423,14 @@ Status Pipeline::BuildStage(apply::SchemaStage stage, const std::string& fact) {
 }
 
 Status Pipeline::WaitCaptured(const std::vector<Position>& positions) {
+  // Nothing is applied meanwhile: capture must not wait for room.
+  waiting_captured_ = true;
+  const Status captured = WaitUntilCaptured(positions);
+  waiting_captured_ = false;
+  return captured;
+}
+
+Status Pipeline::WaitUntilCaptured(const std::vector<Position>& positions) {
   for (const Position& position : positions) {
     while (true) {
       CROSSFADE_ASSIGN(const bool captured, order_->Contains(journal_->tail().position, position));

@@ -94,6 +94,7 @@ class Pipeline {
   Status ApplyUntil(const apply::Windows& windows, Seq from, std::optional<Seq> last);
   Status BuildStage(apply::SchemaStage stage, const std::string& fact);
   Status WaitCaptured(const std::vector<Position>& positions);
+  Status WaitUntilCaptured(const std::vector<Position>& positions);
   Result<bool> GoalReached(Seq applied);
   bool HasFact(const std::string& fact) const;
   Status AddFact(const std::string& fact);
@@ -117,6 +118,7 @@ class Pipeline {
   Goal goal_;
   Work work_;  // empty: copy and follow
   std::atomic<bool> copying_{false};
+  std::atomic<bool> waiting_captured_{false};
   std::unique_ptr<StatusPublisher> publisher_;
   std::unique_ptr<RetentionWatch> retention_watch_;
   std::unique_ptr<ContinuousVerify> continuous_verify_;
