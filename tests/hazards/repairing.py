@@ -485,14 +485,16 @@ def a_large_repair_records_each_row_and_is_not_held_up(scene):
 @hazard("repair", engines=("mariadb",))
 def a_plan_waits_while_its_source_is_under_load(scene):
     """--plan and --repair read as much as a pass does: they pause and back off as it does."""
-    move = stopped(scene, snapshot__source_max_threads_running=2)
+    scene.own_source()
+    scene.source.client("GRANT PROCESS ON *.* TO '%s'@'127.0.0.1'" % servers.MIGRATION_USER)
+    move = stopped(scene, snapshot__source_max_threads_running=6)  # its own count, too
     scene.on_target("UPDATE t SET v = 7 WHERE id = 1")
     for flags in (("--plan",), ("--repair", "--yes", "--overwrite-foreign")):
         expect(move.command("pause")[0] == 0, "cannot pause")
         process = subprocess.Popen([migration.program(), "verify", move.config, *flags], stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=move.environment)
         time.sleep(4)
         expect(process.poll() is None, "%s went on while paused" % flags[0])
-        sleepers = [threading.Thread(target=scene.sql, args=("SELECT SLEEP(8)",)) for _ in range(3)]
+        sleepers = [threading.Thread(target=scene.sql, args=("SELECT SLEEP(8)",)) for _ in range(8)]
         for sleeper in sleepers:
             sleeper.start()
         time.sleep(0.5)
