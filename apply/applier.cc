@@ -38,6 +38,9 @@ std::string Display(const Route& route, std::span<const uint32_t> columns, std::
     if (out.size() >= kImageBytes) {
       return out + ", ...";
     }
+    if (image[column].is_absent()) {
+      continue;
+    }
     const Result<Value> value = route.Stored(column, image[column], &storage);
     out += fmt::format("{}{}={}", out.empty() ? "" : ", ", route.targets[column].name,
                        value ? ToDisplay(*value) : "(not to be cast)");
@@ -355,7 +358,8 @@ Status Applier::TolerateChange(size_t index, const std::string& reason, size_t t
   Divergence divergence = Describe(index, reason, transaction);
   const uint64_t number = builder_.dropped() + index;
   // What is refused even so, another row's unique key perhaps, is for a person.
-  if (options_.on_divergence == OnDivergence::kStop || exceptions_.tolerated.count(number) != 0) {
+  const bool lacks_values = options_.on_divergence == OnDivergence::kRepair && builder_.change(index).partial;
+  if (options_.on_divergence == OnDivergence::kStop || exceptions_.tolerated.count(number) != 0 || lacks_values) {
     return Fail(DivergenceError(divergence));
   }
   const bool skip = options_.on_divergence == OnDivergence::kSkip;

@@ -126,14 +126,7 @@ Status BatchBuilder::Collect(const state::ChangeDecoder::Decoded& decoded) {
   change.flags = decoded.flags;
   change.transaction = static_cast<uint32_t>(transactions_.size() - 1);
   change.seq = transactions_.back().seq;
-  if (decoded.kind == ChangeKind::kUpdate || decoded.kind == ChangeKind::kDelete) {
-    CROSSFADE_TRY(CheckImage(*table, decoded.before, decoded.before_count));
-    change.before = static_cast<uint32_t>(decoded.before);
-  }
-  if (decoded.kind == ChangeKind::kUpdate || decoded.kind == ChangeKind::kInsert) {
-    CROSSFADE_TRY(CheckImage(*table, decoded.after, decoded.after_count));
-    change.after = static_cast<uint32_t>(decoded.after);
-  }
+  CROSSFADE_TRY(CheckImages(*table, decoded, &change));
   const size_t had = changes_.size();
   CROSSFADE_TRY(CollectJudged(change));
   if (changes_.size() == had && (decoded.flags & kEndOfStatement) != 0) {
@@ -149,17 +142,45 @@ void BatchBuilder::EndStatement() {
   }
 }
 
-Status BatchBuilder::CheckImage(const AppliedTable& table, size_t at, size_t count) const {
+Status BatchBuilder::CheckImages(const AppliedTable& table, const state::ChangeDecoder::Decoded& decoded,
+                                 PendingChange* change) const {
+  const Route& route = *table.route;
+  const bool may_lack = route.identity != RowIdentity::kWholeRow && route.source.columns[route.key.front()].of_postgres;
+  if (decoded.kind == ChangeKind::kUpdate || decoded.kind == ChangeKind::kDelete) {
+    CROSSFADE_TRY(CheckImage(table, may_lack ? route.key : route.columns, decoded.before, decoded.before_count));
+    change->before = static_cast<uint32_t>(decoded.before);
+  }
+  if (decoded.kind == ChangeKind::kUpdate || decoded.kind == ChangeKind::kInsert) {
+    const bool update = decoded.kind == ChangeKind::kUpdate;
+    CROSSFADE_TRY(
+        CheckImage(table, may_lack && update ? route.key : route.columns, decoded.after, decoded.after_count));
+    change->after = static_cast<uint32_t>(decoded.after);
+    change->partial = update && !HasAll(table, decoded.after);
+  }
+  return {};
+}
+
+bool BatchBuilder::HasAll(const AppliedTable& table, size_t at) const {
+  const std::vector<uint32_t>& columns = table.route->columns;
+  return std::none_of(columns.begin(), columns.end(),
+                      [&](uint32_t column) { return values_[at + column].is_absent(); });
+}
+
+Status BatchBuilder::CheckImage(const AppliedTable& table, const std::vector<uint32_t>& columns, size_t at,
+                                size_t count) const {
   const TableSchema& source = table.route->source;
   const bool complete = count == table.columns && at + count <= values_.size();
-  for (const uint32_t column : table.route->columns) {
+  for (const uint32_t column : columns) {
     if (complete && !values_[at + column].is_absent()) {
       continue;
     }
     auto error = MakeError(ErrorClass::kData, "CF1513", kComponent, "Seq {}: a row image of {} lacks column {}",
                            transactions_.back().seq.value, source.QualifiedName(), source.columns[column].name);
     error.value().object = source.QualifiedName();
-    error.value().fix = "SET GLOBAL binlog_row_image = FULL on the source, reconnect its clients, and copy again";
+    error.value().fix =
+        source.columns[column].of_postgres
+            ? fmt::format("ALTER TABLE {} REPLICA IDENTITY FULL on the source, and copy again", source.name)
+            : "SET GLOBAL binlog_row_image = FULL on the source, reconnect its clients, and copy again";
     return error;
   }
   return {};
@@ -199,6 +220,19 @@ Status BatchBuilder::CollectJudged(const PendingChange& change) {
   CROSSFADE_ASSIGN(const Verdict new_verdict, Judge(*change.table, change.after, change.seq));
   if (old_verdict == new_verdict && (old_verdict == Verdict::kStrict || SameKey(change, values_))) {
     return CollectPart(change, old_verdict);
+  }
+  if (change.partial && new_verdict != Verdict::kSkip) {
+    const std::string& table = change.table->route->source.name;
+    auto error =
+        MakeError(ErrorClass::kData, "CF1524", kComponent,
+                  "Seq {}: a row of {} moves into another chunk's window, and the log does not hold all of its "
+                  "values",
+                  change.seq.value, table);
+    error.value().object = table;
+    error.value().fix = fmt::format(
+        "'crossfade abort', then ALTER TABLE {} REPLICA IDENTITY FULL on the source, or snapshot.mode = \"consistent\"",
+        table);
+    return error;
   }
   PendingChange part = change;
   part.kind = ChangeKind::kDelete;

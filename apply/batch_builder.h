@@ -45,7 +45,9 @@ class BatchBuilder {
   void set_max_transactions(uint64_t count) { limits_.max_transactions = count; }
 
   void BeginTransaction(const state::TransactionHeader& transaction);
-  // Data CF1513 for an incomplete image, CF1514 for a table whose shape is not that of its route.
+  // Data CF1513 for an incomplete image, CF1514 for a table whose shape is not that of its route, CF1524 for a row that
+  // moves into another chunk's window without all of its values (hazard H23). PostgreSQL's log leaves out old values
+  // beside the identity's, and new ones that are stored out of line and did not change: those need not be there.
   Status Add(state::ChangeBlock block);
 
   const std::vector<state::TransactionHeader>& transactions() const { return transactions_; }
@@ -76,7 +78,10 @@ class BatchBuilder {
   Result<const AppliedTable*> TableOf(const TableSchema* table);
   Result<AppliedTable*> MakeTable(const TableSchema* table);
   Status Collect(const state::ChangeDecoder::Decoded& decoded);
-  Status CheckImage(const AppliedTable& table, size_t at, size_t count) const;
+  Status CheckImages(const AppliedTable& table, const state::ChangeDecoder::Decoded& decoded,
+                     PendingChange* change) const;
+  Status CheckImage(const AppliedTable& table, const std::vector<uint32_t>& columns, size_t at, size_t count) const;
+  bool HasAll(const AppliedTable& table, size_t at) const;
   Result<Verdict> Judge(const AppliedTable& table, uint32_t image, Seq seq) const;
   Status CollectJudged(const PendingChange& change);
   Status CollectPart(const PendingChange& change, Verdict verdict);

@@ -204,7 +204,9 @@ void Fold::Add(const PendingChange& change) {
     held_.push_back(change);
   } else {
     const bool without = WithoutActions(change);
-    if (without != without_actions_) {
+    // What no foreign key can see goes with its neighbours, either way.
+    const bool either = !without && (change.flags & kNoForeignKeyChecks) != 0;
+    if (!either && without != without_actions_) {
       Close();
       without_actions_ = without;
     }
@@ -246,6 +248,10 @@ void Fold::AddFolded(const PendingChange& change) {
     return;
   }
   if (change.kind == ChangeKind::kUpdate && !SameKey(change, values_)) {
+    if (change.partial) {  // no row can be made of it
+      AddBarrier(change);
+      return;
+    }
     Put(change, ChangeKind::kDelete);
     Put(change, ChangeKind::kInsert);
     return;
@@ -285,7 +291,7 @@ void Fold::Put(const PendingChange& change, ChangeKind op) {
   Slot* slot = FindSlot(table, image, hash);
   if (slot->generation == generation_) {
     Entry* entry = &entries_[slot->entry];
-    if (entry->lenient == change.lenient &&
+    if (entry->lenient == change.lenient && !Loses(*entry, change, op) &&
         (change.lenient ? MergeLenient(entry, change, op) : Merge(entry, change, op))) {
       entry->seq = change.seq;
       return;
@@ -311,6 +317,17 @@ void Fold::Put(const PendingChange& change, ChangeKind op) {
   if (op == ChangeKind::kUpdate && !change.lenient) {
     NoteHandOver(table, change.before, change.after);
   }
+}
+
+// Whether the entry has a new value that the change, to which it is old, does not repeat.
+bool Fold::Loses(const Entry& entry, const PendingChange& change, ChangeKind op) const {
+  if (!change.partial || op != ChangeKind::kUpdate || entry.after == kNoImage) {
+    return false;
+  }
+  const std::vector<uint32_t>& columns = change.table->route->columns;
+  return std::any_of(columns.begin(), columns.end(), [&](uint32_t column) {
+    return values_[change.after + column].is_absent() && !values_[entry.after + column].is_absent();
+  });
 }
 
 // False: the two cannot be one; also for a sequence that no source can have made, which then fails as it should.

@@ -32,6 +32,7 @@ struct PendingChange {
   ChangeKind kind = ChangeKind::kInsert;
   uint8_t flags = 0;
   bool lenient = false;  // in a chunk's window
+  bool partial = false;  // an update whose `after` lacks values that did not change: they are not in the log
   uint32_t before = kNoImage;
   uint32_t after = kNoImage;
   uint32_t transaction = 0;
@@ -108,6 +109,7 @@ class Fold {
   void AddFolded(const PendingChange& change);
   void ReleaseHeld();
   void Put(const PendingChange& change, ChangeKind op);
+  bool Loses(const Entry& entry, const PendingChange& change, ChangeKind op) const;
   bool Merge(Entry* entry, const PendingChange& change, ChangeKind op);
   bool MergeLenient(Entry* entry, const PendingChange& change, ChangeKind op);
   bool MayHandOver(const AppliedTable& table, uint32_t before, uint32_t after, bool row_was_deleted) const;

@@ -42,7 +42,8 @@ bool AnyMatches(const std::vector<std::string>& patterns, std::string_view text)
 
 bool IsIdentity(const TableSchema& table, const std::vector<KeyPart>& parts) {
   return !parts.empty() && std::all_of(parts.begin(), parts.end(), [&](const KeyPart& part) {
-    return part.prefix == 0 && !table.columns[part.column].nullable;
+    const Column& column = table.columns[part.column];
+    return part.prefix == 0 && !column.nullable && !column.computed();
   });
 }
 
@@ -124,6 +125,9 @@ Status TransformColumns(const TransformRules& rules, Route* route) {
 // A row is found by its key on both sides, and a foreign key holds only while both of its ends are what they were:
 // their columns may have other names and nothing else. A unique key may not lose what makes its values different.
 Status CheckStays(const Route& route, uint32_t column, const std::string& key) {
+  if (route.source.columns[column].computed()) {
+    return {};
+  }
   const bool there = std::find(route.columns.begin(), route.columns.end(), column) != route.columns.end();
   if (there && route.transforms[column] == nullptr) {
     return {};
@@ -200,7 +204,9 @@ Result<std::unique_ptr<Route>> MakeRoute(const TableSchema& table, const RouteRu
     if (!names.insert(name).second) {
       return TwiceNamed(table.QualifiedName(), name);
     }
-    route->columns.push_back(i);
+    if (!table.columns[i].computed()) {
+      route->columns.push_back(i);
+    }
   }
   if (route->columns.empty()) {
     return Fail(Error{ErrorClass::kConfig, "CF1515", std::string(kComponent),

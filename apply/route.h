@@ -43,7 +43,8 @@ struct Route {
   std::string schema;  // target
   std::string table;   // target
   bool tenant_column = false;
-  std::vector<uint32_t> columns;  // source columns that the target has, in the target's order
+  // Source columns whose values go to the target, in the target's order. Computed ones do not.
+  std::vector<uint32_t> columns;
   RowIdentity identity = RowIdentity::kPrimaryKey;
   std::vector<uint32_t> key;  // source columns of the identity; for kWholeRow: all of `columns`
 

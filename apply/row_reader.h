@@ -33,7 +33,8 @@ void SelectFields(Fields fields, std::span<const uint32_t> places, std::string* 
 class RowForm {
  public:
   virtual ~RowForm() = default;
-  // Of a row with one Value per source column; overwrites `out`. Data CF1411 for a value that the target cannot hold.
+  // Of a row with one Value per source column; overwrites `out`. Values that are not in the image come as NULL: of such
+  // a row only the key says anything. Data CF1411 for a value that the target cannot hold.
   virtual Status FieldsOf(std::span<const Value> row, std::string* out) const = 0;
   // One Value for each part: of the columns Route::columns[places[i]]. Borrowed from the parts and from `storage`.
   virtual Status ValuesOf(std::span<const uint32_t> places, std::span<const std::string_view> parts,

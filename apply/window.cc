@@ -105,7 +105,14 @@ Result<Windows> Windows::FromMarks(const std::vector<ChunkMark>& marks, state::J
   const state::Tail tail = journal->tail();
   std::vector<ChunkWindow> chunks;
   std::string reached;  // the last `high` known to be within the journal
+  std::vector<const ChunkMark*> by_time;
   for (const ChunkMark& mark : marks) {
+    by_time.push_back(&mark);
+  }
+  std::stable_sort(by_time.begin(), by_time.end(),
+                   [](const ChunkMark* a, const ChunkMark* b) { return a->low.offset < b->low.offset; });
+  for (const ChunkMark* const next : by_time) {
+    const ChunkMark& mark = *next;
     if (std::string high = mark.high.Encode(); high != reached) {
       CROSSFADE_ASSIGN(const bool within, order.Contains(tail.position, mark.high));
       if (!within) {
@@ -119,7 +126,11 @@ Result<Windows> Windows::FromMarks(const std::vector<ChunkMark>& marks, state::J
     chunk.table = mark.table;
     chunk.range = mark.range;
     CROSSFADE_ASSIGN(chunk.low, seq_of.Find(mark.low));
-    CROSSFADE_ASSIGN(chunk.high, seq_of.Find(mark.high));
+    Position high = mark.high;
+    if (!order.HasBorder(high)) {
+      high.set.clear();  // it may see a transaction behind one that it does not: the end of the log then is the border
+    }
+    CROSSFADE_ASSIGN(chunk.high, seq_of.Find(high));
     chunk.high = std::max(chunk.low, chunk.high);
     chunks.push_back(std::move(chunk));
   }

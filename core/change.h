@@ -14,7 +14,8 @@ enum class ChangeKind : uint8_t { kInsert = 1, kUpdate = 2, kDelete = 3, kTrunca
 
 // Bits of Change::flags; part of the journal's format.
 enum ChangeFlag : uint8_t {
-  // The source did not check foreign keys and fired no action for it (foreign_key_checks = 0).
+  // The target's foreign keys must not act on it: the source's did not (foreign_key_checks = 0), or what they did is in
+  // the log as changes of its own (all of PostgreSQL's).
   kNoForeignKeyChecks = 1,
   // The source's engine did it itself, as the action of a foreign key, on behalf of a parent's change in the same
   // statement (MySQL 9.6+ logs such rows, before the parent's).

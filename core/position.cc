@@ -14,6 +14,11 @@ std::string Position::ToString() const {
   if (empty()) {
     return "(none)";
   }
+  if (file.empty() && offset != 0) {
+    constexpr int kHalf = 32;
+    const std::string lsn = fmt::format("{:X}/{:X}", offset >> kHalf, offset & 0xFFFFFFFF);
+    return set.empty() ? lsn : fmt::format("{} ({})", set, lsn);
+  }
   if (file.empty()) {
     return set;
   }

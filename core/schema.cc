@@ -14,9 +14,9 @@ void EncodeColumn(ByteWriter* out, const Column& c) {
   out->String(c.name);
   out->U8(static_cast<uint8_t>(c.type));
   out->String(c.source_type);
-  const uint8_t flags =
-      static_cast<uint8_t>((c.nullable ? 1 : 0) | (c.is_unsigned ? 2 : 0) | (c.auto_increment ? 4 : 0) |
-                           (c.invisible ? 8 : 0) | (c.default_value ? 16 : 0) | (c.default_is_expression ? 32 : 0));
+  const uint8_t flags = static_cast<uint8_t>(
+      (c.nullable ? 1 : 0) | (c.is_unsigned ? 2 : 0) | (c.auto_increment ? 4 : 0) | (c.invisible ? 8 : 0) |
+      (c.default_value ? 16 : 0) | (c.default_is_expression ? 32 : 0) | (c.of_postgres ? 64 : 0));
   out->U8(flags);
   out->U8(c.bits);
   out->Varint(c.length);
@@ -46,6 +46,7 @@ Column DecodeColumn(ByteReader* in) {
   c.auto_increment = (flags & 4) != 0;
   c.invisible = (flags & 8) != 0;
   c.default_is_expression = (flags & 32) != 0;
+  c.of_postgres = (flags & 64) != 0;
   c.bits = in->U8();
   c.length = in->Varint();
   c.precision = static_cast<uint16_t>(in->Varint());
@@ -124,10 +125,10 @@ ForeignKey DecodeForeignKey(ByteReader* in) {
 }  // namespace
 
 std::string_view ColumnTypeName(ColumnType type) {
-  constexpr std::array<std::string_view, 26> kNames = {
-      "?",      "int",       "float",     "double", "decimal", "bit",      "char",      "varchar", "text",
-      "binary", "varbinary", "blob",      "date",   "time",    "datetime", "timestamp", "year",    "enum",
-      "set",    "json",      "json text", "uuid",   "inet4",   "inet6",    "geometry",  "vector"};
+  constexpr std::array<std::string_view, 28> kNames = {
+      "?",         "int",  "float", "double", "decimal",  "bit",       "char", "varchar", "text", "binary",
+      "varbinary", "blob", "date",  "time",   "datetime", "timestamp", "year", "enum",    "set",  "json",
+      "json text", "uuid", "inet4", "inet6",  "geometry", "vector",    "bool", "native"};
   const auto index = static_cast<size_t>(type);
   return index < kNames.size() ? kNames[index] : kNames[0];
 }

@@ -16,7 +16,7 @@ enum class ColumnType : uint8_t {
   kInt = 1,  // `bits` 8, 16, 24, 32 or 64; `is_unsigned`
   kFloat = 2,
   kDouble = 3,
-  kDecimal = 4,     // `precision`, `scale`
+  kDecimal = 4,     // `precision`, `scale`; precision 0: without limits (PostgreSQL)
   kBit = 5,         // `length` in bits, 1 to 64
   kChar = 6,        // `length` in characters; fixed
   kVarchar = 7,     // `length` in characters
@@ -38,6 +38,8 @@ enum class ColumnType : uint8_t {
   kInet6 = 23,
   kGeometry = 24,
   kVector = 25,  // `length` dimensions, 0 if unknown
+  kBool = 26,
+  kNative = 27,  // a type that only its own engine knows: `source_type`, schema-qualified unless built in
 };
 
 std::string_view ColumnTypeName(ColumnType type);
@@ -52,6 +54,7 @@ struct Column {
   bool is_unsigned = false;
   bool auto_increment = false;
   bool invisible = false;
+  bool of_postgres = false;  // the source is PostgreSQL: its types, its calendar, its text
   uint8_t bits = 0;
   uint64_t length = 0;
   uint16_t precision = 0;
@@ -66,6 +69,8 @@ struct Column {
   std::string generation_expression;
   std::string comment;
 
+  // Not in the log, and so never moved: the target works it out itself.
+  bool computed() const { return of_postgres && generated != GeneratedKind::kNone; }
   friend bool operator==(const Column&, const Column&) = default;
 };
 

@@ -77,12 +77,21 @@ std::string TimeOfDay(int64_t micros) {
 
 std::string DateText(int64_t packed) {
   const CivilDate date = UnpackDate(packed);
-  return fmt::format("{:04}-{:02}-{:02}", date.year, date.month, date.day);
+  const bool common_era = date.year >= 0;  // MySQL has a year 0
+  return fmt::format("{:04}-{:02}-{:02}{}", common_era ? date.year : 1 - date.year, date.month, date.day,
+                     common_era ? "" : " BC");
 }
+
+std::string_view InfinityText(int64_t value) { return value > 0 ? "infinity" : "-infinity"; }
+
+bool IsInfinite(int64_t date) { return date == kDateInfinity || date == kDateMinusInfinity; }
 
 std::string TimestampText(int64_t micros) {
   if (micros == kZeroTimestamp) {
     return "0000-00-00 00:00:00";
+  }
+  if (micros == kTimestampInfinity || micros == kTimestampMinusInfinity) {
+    return std::string(InfinityText(micros));
   }
   constexpr int64_t kDay = 86'400'000'000;
   int64_t days = micros / kDay;
@@ -143,9 +152,11 @@ std::string ToDisplay(const Value& value, size_t limit) {
     case ValueKind::kDouble:
       return fmt::format("{}", value.d);
     case ValueKind::kDate:
-      return DateText(value.i);
+      return IsInfinite(value.i) ? std::string(InfinityText(value.i)) : DateText(value.i);
     case ValueKind::kDateTime:
-      return fmt::format("{} {}", DateText(DateOfDateTime(value.i)), TimeOfDay(MicrosOfDateTime(value.i)));
+      return IsInfinite(value.i)
+                 ? std::string(InfinityText(value.i))
+                 : fmt::format("{} {}", DateText(DateOfDateTime(value.i)), TimeOfDay(MicrosOfDateTime(value.i)));
     case ValueKind::kTime:
       // Damaged bytes may hold any number, also the one without a positive counterpart.
       return fmt::format("{}{}", value.i < 0 ? "-" : "",
@@ -156,6 +167,7 @@ std::string ToDisplay(const Value& value, size_t limit) {
       return std::string(value.bytes);
     case ValueKind::kText:
     case ValueKind::kJson:
+    case ValueKind::kNative:
       return Cut(fmt::format("'{}'", WholeCharacters(value.bytes, limit)), value.bytes.size(), limit);
     default:
       return Cut(Hex(value.bytes, limit), value.bytes.size(), limit);

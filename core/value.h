@@ -16,22 +16,29 @@ enum class ValueKind : uint8_t {
   kUint = 3,     // u. Columns declared unsigned
   kFloat = 4,    // f
   kDouble = 5,   // d
-  kDecimal = 6,  // bytes: "-12.340": all digits of the scale, no leading zeros but one before the point, no "-0"
+  kDecimal = 6,  // bytes: "-12.340": all digits of the scale, no leading zeros but one before the point, no "-0".
+                 // PostgreSQL: also "NaN", "Infinity", "-Infinity"
   kText = 7,     // bytes: UTF-8, converted from the column's character set. ENUM: the label. SET: labels, comma-joined
   kBytes = 8,    // bytes: as stored. Geometry: 4 bytes SRID (little-endian), then WKB
   kBits = 9,     // u: the bits as a number; the width is the column's length
-  kDate = 10,    // i: PackDate; may hold zero and partial dates
+  kDate = 10,    // i: PackDate; may hold zero and partial dates, or kDateInfinity, kDateMinusInfinity
   kTime = 11,    // i: signed microseconds; may exceed a day
-  kDateTime = 12,   // i: PackDateTime; no time zone; may hold zero and partial dates
-  kTimestamp = 13,  // i: microseconds since 1970-01-01 UTC, or kZeroTimestamp
+  kDateTime = 12,   // i: PackDateTime; no time zone; may hold zero and partial dates, or what kDate may
+  kTimestamp = 13,  // i: microseconds since 1970-01-01 UTC, or kZeroTimestamp, kTimestampInfinity, ..MinusInfinity
   kJson = 14,       // bytes: JSON text, UTF-8
   kUuid = 15,       // bytes: 16, in RFC order
   kInet = 16,       // bytes: 4 (IPv4) or 16 (IPv6), network order
   kVector = 17,     // bytes: float32 little-endian, one after the other
+  kNative = 18,     // bytes: the text form that the value's own engine gives it
 };
 
 // MySQL's '0000-00-00 00:00:00' in a TIMESTAMP column.
 inline constexpr int64_t kZeroTimestamp = std::numeric_limits<int64_t>::min();
+// PostgreSQL's infinite dates and times.
+inline constexpr int64_t kDateInfinity = std::numeric_limits<int64_t>::max();
+inline constexpr int64_t kDateMinusInfinity = std::numeric_limits<int64_t>::min();
+inline constexpr int64_t kTimestampInfinity = std::numeric_limits<int64_t>::max();
+inline constexpr int64_t kTimestampMinusInfinity = std::numeric_limits<int64_t>::min() + 1;
 
 // Does not own `bytes`: it stays valid as long as the buffer its maker names.
 struct Value {
@@ -65,7 +72,8 @@ bool Identical(const Value& a, const Value& b);
 // For people: journal listing, error texts, divergences. Long values are cut at `limit` bytes, and say so.
 std::string ToDisplay(const Value& value, size_t limit = 200);
 
-// Dates are kept as year, month, day without any calendar, so that 0000-00-00 and 2020-02-00 survive.
+// Dates are kept as year, month, day without any calendar, so that 0000-00-00 and 2020-02-00 survive. The year before
+// the year 1 is 0, and the one before it -1.
 constexpr int64_t PackDate(int year, int month, int day) { return (int64_t{year} * 13 + month) * 32 + day; }
 
 struct CivilDate {
@@ -74,8 +82,14 @@ struct CivilDate {
   int day;
 };
 constexpr CivilDate UnpackDate(int64_t packed) {
-  return {static_cast<int>(packed / 32 / 13), static_cast<int>(packed / 32 % 13), static_cast<int>(packed % 32)};
+  const int64_t months = packed >> 5;
+  const int64_t year = months / 13 - (months % 13 < 0 ? 1 : 0);
+  return {static_cast<int>(year), static_cast<int>(months - year * 13), static_cast<int>(packed & 31)};
 }
+
+// The years whose dates PackDateTime can hold.
+inline constexpr int kLastDateTimeYear = 161'318;
+inline constexpr int kFirstDateTimeYear = -161'318;
 
 // `micros` is the time of day, 0 to 86'399'999'999.
 constexpr int64_t PackDateTime(int64_t packed_date, int64_t micros) { return (packed_date << 37) | micros; }

@@ -83,6 +83,7 @@ bool AppendValue(const Value& value, std::string* out) {
     case ValueKind::kUuid:
     case ValueKind::kInet:
     case ValueKind::kVector:
+    case ValueKind::kNative:
       AppendBytes(kind, value.bytes, out);
       return true;
   }
@@ -246,6 +247,7 @@ class BlockDecoder final : public ChangeDecoder {
       case ValueKind::kUuid:
       case ValueKind::kInet:
       case ValueKind::kVector:
+      case ValueKind::kNative:
         value->bytes = in_.Bytes(size == kSizeFollows ? in_.Varint() : size);
         break;
       default:

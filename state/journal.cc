@@ -245,6 +245,9 @@ Result<Seq> RocksJournal::PrefixWithin(const Position& position, const PositionO
     CROSSFADE_ASSIGN(const Position transaction, CommitPosition(Seq{seq}));
     return order.Contains(position, transaction);
   };
+  if (!order.HasBorder(position)) {
+    return PrefixOneByOne(position, order, lowest);
+  }
   uint64_t within = lowest;
   uint64_t beyond = synced().value + 1;
   while (beyond - within > 1) {
@@ -257,6 +260,25 @@ Result<Seq> RocksJournal::PrefixWithin(const Position& position, const PositionO
     CROSSFADE_ASSIGN(const bool contained, contains(seq));
     within = contained ? within : seq - 1;
   }
+  return Seq{within};
+}
+
+// From the first on, or from where another position's prefix ended that this one contains as a whole: asked about
+// positions of later and later times, the journal is walked through once.
+Result<Seq> RocksJournal::PrefixOneByOne(const Position& position, const PositionOrder& order, uint64_t lowest) {
+  uint64_t within = lowest;
+  if (walked_ && walked_->second.value > lowest) {
+    CROSSFADE_ASSIGN(const bool later, order.Contains(position, walked_->first));
+    within = later ? walked_->second.value : lowest;
+  }
+  for (const uint64_t last = synced().value; within < last; ++within) {
+    CROSSFADE_ASSIGN(const Position transaction, CommitPosition(Seq{within + 1}));
+    CROSSFADE_ASSIGN(const bool contained, order.Contains(position, transaction));
+    if (!contained) {
+      break;
+    }
+  }
+  walked_.emplace(position, Seq{within});
   return Seq{within};
 }
 

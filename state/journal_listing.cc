@@ -214,7 +214,8 @@ class JsonPrinter final : public Printer {
       return "null";
     }
     constexpr size_t kMost = 200;
-    const bool text = value.kind == ValueKind::kText || value.kind == ValueKind::kJson;
+    const bool text =
+        value.kind == ValueKind::kText || value.kind == ValueKind::kJson || value.kind == ValueKind::kNative;
     // ToDisplay puts texts in quotation marks, which are not wanted here.
     return Json(text && value.bytes.size() <= kMost ? std::string(value.bytes) : ToDisplay(value, kMost));
   }

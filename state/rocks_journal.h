@@ -76,6 +76,7 @@ class RocksJournal final : public Journal {
   Status DropLeftovers(Batch* batch);
   Status WriteAndSync(Batch* batch);
   Result<Position> CommitPosition(Seq seq) const;
+  Result<Seq> PrefixOneByOne(const Position& position, const PositionOrder& order, uint64_t lowest);
   Result<Seq> OlderThan(Seq newest, int64_t arrival_us) const;
   Result<std::string> GetSealed(std::string_view key, bool* found) const;
 
@@ -98,7 +99,8 @@ class RocksJournal final : public Journal {
 
   std::mutex refresh_mutex_;  // one Refresh at a time; taken before mutex_
 
-  std::mutex retention_mutex_;  // one Pin or Trim at a time; taken before mutex_
+  std::mutex retention_mutex_;                      // one Pin or Trim at a time; taken before mutex_
+  std::optional<std::pair<Position, Seq>> walked_;  // guarded by retention_mutex_; see PrefixOneByOne
 
   mutable std::mutex disk_mutex_;
   mutable uint64_t disk_bytes_ = 0;    // guarded by disk_mutex_

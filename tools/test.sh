@@ -231,6 +231,7 @@ if [ "$mode" = full ]; then
   run_tests mutations "$python" tests/hazards/run_mutations.py ${filter:+--filter "$filter"}
   run_tests type-mutations "$python" tests/hazards/run_type_mutations.py ${filter:+--filter "$filter"}
 fi
+run_tests postgres "$python" tests/postgres/run_postgres.py
 run_tests crash "$python" tests/crash/run_crash.py ${filter:+--filter "$filter"} "${crash[@]}"
 if [ "$mode" != quick ]; then
   run_tests load "$python" tests/load/run_load.py ${filter:+--filter "$filter"} $([ "$mode" = full ] && echo --full)

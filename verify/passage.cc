@@ -35,18 +35,28 @@ class PassageReader {
     }
     if (change.before_count > 0 && change.after_count > 0 && before_.key == after_.key) {
       if (Passage* passage = Find(before_.key)) {
-        passage->KeepFirst(before_.fields);
-        passage->Replace(before_.digest, after_.digest, seen_);
+        if (!after_.complete) {
+          return false;
+        }
+        if (before_.complete) {
+          passage->KeepFirst(before_.fields);
+        }
+        passage->Replace(DigestOfImage(before_), after_.digest, seen_);
       }
       return true;
     }
     Passage* left = change.before_count > 0 ? Find(before_.key) : nullptr;
     if (left != nullptr) {
-      left->KeepFirst(before_.fields);
-      left->Add(before_.digest, false, seen_);
+      if (before_.complete) {
+        left->KeepFirst(before_.fields);
+      }
+      left->Leave(DigestOfImage(before_), seen_);
     }
     Passage* entered = change.after_count > 0 ? Find(after_.key) : nullptr;
     if (entered != nullptr) {
+      if (!after_.complete) {
+        return false;
+      }
       entered->Add(after_.digest, true, seen_);
     }
     return true;
@@ -57,12 +67,19 @@ class PassageReader {
     std::string fields;
     std::string key;
     Digest digest;
+    bool complete = true;  // the log held all of it
   };
+  static std::optional<Digest> DigestOfImage(const Image& image) {
+    return image.complete ? std::optional(image.digest) : std::nullopt;
+  }
 
   Status Describe(std::span<const Value> row, Image* image) const {
     CROSSFADE_TRY(table_.form().FieldsOf(row, &image->fields));
     table_.KeyOf(image->fields, &image->key);
     image->digest = DigestOf(image->fields);
+    const std::vector<uint32_t>& columns = table_.route().columns;
+    image->complete =
+        std::none_of(columns.begin(), columns.end(), [&](uint32_t column) { return row[column].is_absent(); });
     return {};
   }
 
@@ -108,7 +125,7 @@ bool Passage::Explains(const State& source, const State& target, bool counted) c
       state = {event.row, event.there ? state.count + 1 : state.count - 1};
     } else {
       const bool there = state.count > 0;
-      if (event.there == there || (there && event.row != state.row)) {
+      if (event.there == there || (there && event.known && event.row != state.row)) {
         return false;  // the source found another row there than the target has
       }
       state = {event.row, event.there ? 1U : 0U};
@@ -133,6 +150,9 @@ std::optional<Passage::State> Passage::Before(const State& source, bool counted)
     }
     before = {events_.front().row, static_cast<uint64_t>(static_cast<int64_t>(source.count) - net)};
   } else if (!events_.empty()) {
+    if (!events_.front().there && !events_.front().known) {
+      return std::nullopt;
+    }
     before = events_.front().there ? State{} : State{events_.front().row, 1};
   }
   return Explains(source, before, counted) ? std::optional(before) : std::nullopt;

@@ -20,10 +20,14 @@ namespace crossfade::verify {
 class Passage {
  public:
   // A row came to be, or ceased to be, under the key.
-  // `seen`: the source's read certainly saw it, and so no state before it.
-  void Add(const Digest& row, bool there, bool seen = false) { events_.push_back({row, there, true, seen}); }
-  void Replace(const Digest& before, const Digest& after, bool seen = false) {
-    events_.push_back({before, false, false, seen});
+  // `seen`: the source's read certainly saw it, and so no state before it. A row that ceased to be may be any: the log
+  // need not hold more of it than its key.
+  void Add(const Digest& row, bool there, bool seen = false) { events_.push_back({row, there, true, seen, true}); }
+  void Leave(const std::optional<Digest>& row, bool seen = false) {
+    events_.push_back({row.value_or(Digest()), false, true, seen, row.has_value()});
+  }
+  void Replace(const std::optional<Digest>& before, const Digest& after, bool seen = false) {
+    events_.push_back({before.value_or(Digest()), false, false, seen, before.has_value()});
     Add(after, true, seen);
   }
 
@@ -57,6 +61,7 @@ class Passage {
     bool there;
     bool visible;  // whether anybody can see the state behind it
     bool seen;
+    bool known;  // which row it was
   };
   std::vector<Event> events_;
   std::string first_;

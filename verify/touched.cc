@@ -189,6 +189,11 @@ Status TouchedReader::TakeImage(const ComparedTable& table, size_t begin, size_t
   if (table.whole_row()) {
     touched->AddWhole(&table, kWithoutKey);
   }
+  for (size_t i = begin; i < begin + count; ++i) {
+    if (values_[i].is_absent()) {
+      values_[i] = Value::Null();  // not in the log; never of the key, which is all that is looked at
+    }
+  }
   CROSSFADE_TRY(table.form().FieldsOf({values_.data() + begin, count}, fields));
   if (!table.whole_row()) {
     table.KeyOf(*fields, &key_);

@@ -86,7 +86,7 @@ std::string DateLiteral(int64_t ordinal) {
 
 std::string OrdinalLiteral(const Column& column, int64_t ordinal) {
   if (column.type == ColumnType::kDate) {
-    return DateLiteral(ordinal);
+    return column.of_postgres ? postgres::DateLiteral(ordinal) : DateLiteral(ordinal);
   }
   if (column.is_unsigned) {
     return fmt::format("{}", static_cast<uint64_t>(ordinal) ^ (uint64_t{1} << 63));
@@ -115,6 +115,8 @@ class PgChunkLoader final : public ChunkLoader {
   };
 
   Status Prepare(const Route& route);
+  void PrepareStage(const std::string& names, std::vector<std::string> types);
+  Result<uint64_t> EndCopy();
   Status Start(const ChunkMark& mark, bool replace);
   Result<bool> WriteMark(const ChunkMark& mark);
   Status DeleteRange(const ChunkRange& range);
@@ -129,6 +131,9 @@ class PgChunkLoader final : public ChunkLoader {
   const Route* route_ = nullptr;
   std::vector<LoadedColumn> columns_;
   std::string copy_sql_;
+  // Native types have a binary form that only their server knows: their text goes into a temporary table first.
+  std::string stage_sql_;    // makes it; empty: none is needed
+  std::string unstage_sql_;  // brings its rows to the table
   std::string buffer_;
   std::string transformed_;  // the value that a transform made last
   bool in_transaction_ = false;
@@ -140,20 +145,57 @@ Status PgChunkLoader::Prepare(const Route& route) {
     return {};
   }
   columns_.clear();
+  stage_sql_.clear();
   std::string names;
+  std::vector<std::string> types;
+  bool native = false;
   if (route.tenant_column) {
     names = Connection::Identifier(options_.tenancy.column);
+    types.push_back(TenantPgType(options_.tenancy).sql);
   }
   for (const uint32_t index : route.columns) {
     const Column& column = route.targets[index];
     CROSSFADE_ASSIGN(PgType type, postgres::MapType(column, options_.types));
+    native = native || type.encoding == postgres::Encoding::kNative;
+    types.push_back(type.encoding == postgres::Encoding::kNative ? std::string() : type.sql);
     columns_.push_back({index, std::move(type)});
     names += (names.empty() ? "" : ", ") + Connection::Identifier(column.name);
   }
   copy_sql_ = fmt::format("COPY {}.{} ({}) FROM STDIN (FORMAT binary)", Connection::Identifier(route.schema),
                           Connection::Identifier(route.table), names);
   route_ = &route;
+  if (native) {
+    PrepareStage(names, std::move(types));
+  }
   return {};
+}
+
+// `types` of the columns in the order of a row; empty: a native one, of `columns_`.
+void PgChunkLoader::PrepareStage(const std::string& names, std::vector<std::string> types) {
+  const size_t tenant = types.size() - columns_.size();
+  std::string columns;
+  std::string values;
+  for (size_t i = 0; i < types.size(); ++i) {
+    const std::string_view comma = i == 0 ? "" : ", ";
+    const bool native = types[i].empty();
+    columns += fmt::format("{}c{} {}", comma, i, native ? "text" : types[i]);
+    values += fmt::format("{}c{}{}", comma, i, native ? "::" + columns_[i - tenant].type.array_cast : "");
+  }
+  stage_sql_ = fmt::format("CREATE TEMPORARY TABLE crossfade_chunk ({}) ON COMMIT DROP", columns);
+  copy_sql_ = "COPY pg_temp.crossfade_chunk FROM STDIN (FORMAT binary)";
+  unstage_sql_ =
+      fmt::format("INSERT INTO {}.{} ({}) SELECT {} FROM pg_temp.crossfade_chunk",
+                  Connection::Identifier(route_->schema), Connection::Identifier(route_->table), names, values);
+}
+
+Result<uint64_t> PgChunkLoader::EndCopy() {
+  CROSSFADE_ASSIGN(const uint64_t rows, connection_->CopyEnd());
+  if (stage_sql_.empty()) {
+    return rows;
+  }
+  copying_ = false;
+  CROSSFADE_ASSIGN(const postgres::ResultSet set, connection_->Execute(unstage_sql_));
+  return set.affected;
 }
 
 // First statement of the transaction: the fence and the mark in one. Whether a mark of this chunk was there before.
@@ -206,6 +248,9 @@ Status PgChunkLoader::Start(const ChunkMark& mark, bool replace) {
   CROSSFADE_TRY(SwitchOffForeignKeys(connection_.get(), route_->schema, route_->table));
   if (replace || was_there) {
     CROSSFADE_TRY(DeleteRange(mark.range));
+  }
+  if (!stage_sql_.empty()) {
+    CROSSFADE_TRY(connection_->Execute(stage_sql_));
   }
   CROSSFADE_TRY(connection_->CopyBegin(copy_sql_));
   copying_ = true;
@@ -280,7 +325,7 @@ Status PgChunkLoader::Commit(const ChunkMark& mark) {
     buffer_ += kCopyTrailer;
     CROSSFADE_FAILPOINT("chunk.copy_end.before");
     CROSSFADE_TRY(connection_->CopyData(buffer_));
-    CROSSFADE_ASSIGN(const uint64_t rows, connection_->CopyEnd());
+    CROSSFADE_ASSIGN(const uint64_t rows, EndCopy());
     CROSSFADE_FAILPOINT("chunk.copy_end.after");
     copying_ = false;
     CROSSFADE_TRY(FinishMark(mark, rows));
@@ -362,12 +407,13 @@ Result<std::string> RangeCondition(const Column& column, const ChunkRange& range
   }
   const std::string name = Connection::Identifier(column.name);
   std::string condition;
-  // 0000-00-00, kept as -infinity, has the smallest ordinal of all dates: 0.
-  if (range.from && !(column.type == ColumnType::kDate && *range.from <= 0)) {
+  // 0000-00-00, kept as -infinity, has the smallest ordinal of all dates of MySQL: 0.
+  const int64_t lowest = column.of_postgres ? kDateMinusInfinity : 0;
+  if (range.from && !(column.type == ColumnType::kDate && *range.from <= lowest)) {
     condition += fmt::format(" AND {} >= {}", name, OrdinalLiteral(column, *range.from));
   }
   if (range.to) {
-    condition += column.type == ColumnType::kDate && *range.to <= 0
+    condition += column.type == ColumnType::kDate && *range.to <= lowest
                      ? " AND false"
                      : fmt::format(" AND {} < {}", name, OrdinalLiteral(column, *range.to));
   }

@@ -29,8 +29,10 @@ constexpr size_t kScaleAt = 6;  // in a numeric: groups, weight, sign, display s
 struct FormColumn {
   uint32_t source = 0;
   PgType type;
+  // The source's values have the very bytes that the target's have.
+  bool exact = false;
   // Whether equal values may have different bytes.
-  bool Normalized() const { return IsNumeric() || type.encoding == Encoding::kJsonb; }
+  bool Normalized() const { return !exact && (IsNumeric() || type.encoding == Encoding::kJsonb); }
   bool IsNumeric() const {
     return type.encoding == Encoding::kNumeric || type.encoding == Encoding::kNumericFromInteger;
   }
@@ -85,7 +87,9 @@ class PgRowForm final : public RowForm {
     auto form = std::unique_ptr<PgRowForm>(new PgRowForm(route, policy));
     for (const uint32_t index : route.columns) {
       CROSSFADE_ASSIGN(PgType type, postgres::MapType(route.targets[index], policy));
-      form->columns_.push_back({index, std::move(type)});
+      const Column& target = route.targets[index];
+      const bool exact = target.of_postgres && (target.type == ColumnType::kJson || target.precision == 0);
+      form->columns_.push_back({index, std::move(type), exact});
       form->normalized_ = form->normalized_ || form->columns_.back().Normalized();
     }
     return form;
@@ -96,6 +100,10 @@ class PgRowForm final : public RowForm {
     std::string single;
     std::string transformed;
     for (const FormColumn& column : columns_) {
+      if (row[column.source].is_absent()) {
+        ByteWriter(out).BigEndianU32(kNullLength);
+        continue;
+      }
       CROSSFADE_ASSIGN(const Value value, route_.Stored(column.source, row[column.source], &transformed));
       if (!column.Normalized()) {
         CROSSFADE_TRY(postgres::AppendField(column.type, target(column), policy_, value, out));
@@ -138,7 +146,7 @@ class PgRowForm final : public RowForm {
         values->push_back(Value::Null());
         continue;
       }
-      if (column.type.encoding == Encoding::kJsonb) {
+      if (column.type.encoding == Encoding::kJsonb && column.Normalized()) {
         std::string& json = (*storage)[i];
         json.clear();
         values->push_back(
@@ -147,7 +155,7 @@ class PgRowForm final : public RowForm {
       }
       std::string_view bytes = parts[i];
       std::string scaled;
-      if (column.IsNumeric() && bytes.size() >= kScaleAt + 2) {
+      if (column.IsNumeric() && column.Normalized() && bytes.size() >= kScaleAt + 2) {
         scaled = WithScale(bytes, target(column).scale);
         bytes = scaled;
       }
@@ -325,7 +333,9 @@ class PgRowReader final : public RowReader {
       const size_t n = columns.size();
       arrays += fmt::format("{}${}::{}", n > 1 ? ", " : "", n, columns.back().type.array_sql);
       names += fmt::format("{}k{}", n > 1 ? ", " : "", n);
-      condition += fmt::format(" AND t.{} = k.k{}", Connection::Identifier(route.targets[column].name), n);
+      const std::string& cast = columns.back().type.array_cast;
+      condition += fmt::format(" AND t.{} = k.k{}{}{}", Connection::Identifier(route.targets[column].name), n,
+                               cast.empty() ? "" : "::", cast);
     }
     std::vector<std::string> parameters;
     CROSSFADE_TRY(ArraysOf(route, columns, tuples, &parameters));
@@ -346,10 +356,13 @@ class PgRowReader final : public RowReader {
     return form.get();
   }
 
-  std::string SelectOf(const Route& route, std::string_view more_columns = "") const {
+  std::string SelectOf(const Route& route, std::string_view more_columns = "") {
     std::string names;
-    for (const uint32_t column : route.columns) {
-      names += (names.empty() ? "t." : ", t.") + Connection::Identifier(route.targets[column].name);
+    const Result<const PgRowForm*> form = KnownForm(route);
+    for (size_t i = 0; form && i < (*form)->columns().size(); ++i) {
+      const FormColumn& column = (*form)->columns()[i];
+      names += (names.empty() ? "" : ", ") +
+               postgres::SelectedAs(column.type, "t." + Connection::Identifier(route.targets[column.source].name));
     }
     return fmt::format("SELECT {}{} FROM {}", names, more_columns, TableOf(route));
   }
@@ -421,7 +434,7 @@ class PgRowReader final : public RowReader {
     }
     elements->clear();
     for (size_t i = 0; i < parts.size(); ++i) {
-      const bool scaled = columns[i].IsNumeric() && parts[i].size() >= kScaleAt + 2;
+      const bool scaled = columns[i].IsNumeric() && columns[i].Normalized() && parts[i].size() >= kScaleAt + 2;
       elements->push_back(scaled ? WithScale(parts[i], route.targets[columns[i].source].scale) : std::string(parts[i]));
     }
     return {};

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <atomic>
 #include <mutex>
+#include <set>
 #include <utility>
 
 #include "apply/postgres/chunk_loader.h"
@@ -228,6 +229,24 @@ Status PgTarget::FindRows(SchemaConnection* connection, const WantedTable& table
   return {};
 }
 
+// Types that only a PostgreSQL source knows, and that its application made there.
+Status FindTypes(SchemaConnection* connection, const SchemaPlan& plan, std::vector<Finding>* findings) {
+  std::set<std::string> looked_at;
+  for (const WantedTable& table : plan.tables) {
+    for (const WantedColumn& column : table.columns) {
+      if (column.type.encoding != postgres::Encoding::kNative || !looked_at.insert(column.type.sql).second) {
+        continue;
+      }
+      CROSSFADE_ASSIGN(const auto rows, connection->Select("SELECT to_regtype($1)::text", {column.type.sql}));
+      if (!rows[0][0]) {
+        findings->push_back(Finding{true, "CF1575", table.table + "." + column.name, column.type.sql,
+                                    "the target has no such type", column.type_fix});
+      }
+    }
+  }
+  return {};
+}
+
 Result<std::vector<Finding>> PgTarget::PlanSchema(const RouteSet& routes) {
   CROSSFADE_ASSIGN(auto connection, OpenSchema());
   CROSSFADE_ASSIGN(SchemaPlan plan, Plan(routes, *connection));
@@ -236,6 +255,7 @@ Result<std::vector<Finding>> PgTarget::PlanSchema(const RouteSet& routes) {
   if (std::any_of(rights.begin(), rights.end(), [](const Finding& f) { return f.blocks; })) {
     return std::move(plan.findings);  // what stands there cannot be looked at
   }
+  CROSSFADE_TRY(FindTypes(connection.get(), plan, &plan.findings));
   for (const WantedTable& table : plan.tables) {
     CROSSFADE_ASSIGN(const auto standing, connection->ReadTable(table.schema, table.table));
     if (!standing) {

@@ -1,5 +1,6 @@
 #include "apply/postgres/rights.h"
 
+#include <algorithm>
 #include <set>
 
 #include "apply/postgres/standing_keys.h"
@@ -97,9 +98,14 @@ class Rights {
       return {};
     }
     CROSSFADE_ASSIGN(const bool stand, KeysStand(connection_, plan_));
-    Add(stand, "CF1566", "SET on session_replication_role",
-        "rows cannot be written without firing foreign keys: needed for what the source writes under"
-        " foreign_key_checks = 0, and for a copy into tables whose keys stand",
+    // PostgreSQL's log holds what foreign keys did: the target's must never act on it.
+    const bool logged = std::any_of(plan_.tables.begin(), plan_.tables.end(), [](const WantedTable& table) {
+      const TableSchema& source = table.route->source;
+      return (table.route->referenced || !source.foreign_keys.empty()) && source.columns.front().of_postgres;
+    });
+    Add(stand || logged, "CF1566", "SET on session_replication_role",
+        "rows cannot be written without firing foreign keys: needed for what a MariaDB or MySQL source writes under"
+        " foreign_key_checks = 0, for all that PostgreSQL logs, and for a copy into tables whose keys stand",
         grantable ? fmt::format("GRANT SET ON PARAMETER session_replication_role TO {}", Quoted(account_))
                   : fmt::format("ALTER ROLE {} SUPERUSER (before PostgreSQL 15 it cannot be granted alone)",
                                 Quoted(account_)));

@@ -117,6 +117,9 @@ std::optional<std::string> TranslateDefault(const Column& column, const postgres
     return std::nullopt;
   }
   const std::string& text = *column.default_value;
+  if (column.of_postgres) {
+    return column.default_is_expression ? std::nullopt : std::optional<std::string>(text);
+  }
   if (auto clock = TranslateClock(column, text)) {
     return clock;
   }

@@ -39,6 +39,24 @@ std::string SourceQuoted(std::string_view name) {
   return out + "`";
 }
 
+// How a type of the source's own comes to the target. An enum's labels are known; anything else is the person's.
+std::string TypeFix(const Column& column) {
+  if (column.type != ColumnType::kNative) {
+    return {};
+  }
+  if (column.labels.empty()) {
+    return fmt::format(
+        "make {} on the target as the source has it: CREATE EXTENSION of what brings it, or its "
+        "CREATE TYPE or CREATE DOMAIN (pg_dump --schema-only)",
+        column.source_type);
+  }
+  std::string labels;
+  for (const std::string& label : column.labels) {
+    labels += (labels.empty() ? "" : ", ") + QuoteLiteral(label);
+  }
+  return fmt::format("CREATE TYPE {} AS ENUM ({})", column.source_type, labels);
+}
+
 class Planner {
  public:
   Planner(const RouteSet& routes, const SchemaPlanOptions& options) : routes_(routes), options_(options) {}
@@ -56,6 +74,7 @@ class Planner {
  private:
   Status PlanTable(const Route& route);
   Status PlanColumns(const Route& route, WantedTable* table);
+  Status PlanComputed(const Route& route, uint32_t index, WantedTable* table);
   void CheckGenerated(const Route& route, uint32_t index);
   void PlanKey(const Route& route, const Key& key, WantedTable* table);
   void PlanForeignKey(const Route& route, const ForeignKey& key, WantedTable* table);
@@ -97,7 +116,12 @@ Status Planner::PlanColumns(const Route& route, WantedTable* table) {
   for (const KeyPart& part : route.source.primary_key) {
     in_key.insert(part.column);
   }
-  for (const uint32_t index : route.columns) {
+  for (uint32_t index = 0; index < route.source.columns.size(); ++index) {
+    const bool moved = std::find(route.columns.begin(), route.columns.end(), index) != route.columns.end();
+    if (!moved) {
+      CROSSFADE_TRY(PlanComputed(route, index, table));
+      continue;
+    }
     const Column& source = route.targets[index];
     const std::string object = route.source.name + "." + route.source.columns[index].name;
     WantedColumn column;
@@ -105,6 +129,7 @@ Status Planner::PlanColumns(const Route& route, WantedTable* table) {
     CROSSFADE_ASSIGN(column.type, postgres::MapType(source, options_.types));
     const bool may_become_null = options_.types.zero_dates == postgres::ZeroDatePolicy::kNull && IsDateLike(source);
     column.not_null = !source.nullable && (!may_become_null || in_key.contains(index));
+    column.type_fix = TypeFix(source);
     column.numbered = source.auto_increment && source.type == ColumnType::kInt;
     column.comment = source.comment;
     if (auto translated = TranslateDefault(source, options_.types); translated && !column.numbered) {
@@ -124,6 +149,37 @@ Status Planner::PlanColumns(const Route& route, WantedTable* table) {
     }
     table->columns.push_back(std::move(column));
   }
+  return {};
+}
+
+// A column that the target works out itself, by the expression that the source has.
+Status Planner::PlanComputed(const Route& route, uint32_t index, WantedTable* table) {
+  const Column& source = route.source.columns[index];
+  if (!source.computed()) {
+    return {};
+  }
+  const bool as_they_are =
+      route.columns.size() ==
+          static_cast<size_t>(std::count_if(route.source.columns.begin(), route.source.columns.end(),
+                                            [](const Column& c) { return !c.computed(); })) &&
+      std::all_of(route.columns.begin(), route.columns.end(), [&](uint32_t other) {
+        return !route.transforms[other] && route.targets[other].name == route.source.columns[other].name;
+      });
+  const std::string object = route.source.name + "." + source.name;
+  if (!as_they_are || source.generated != GeneratedKind::kStored || route.transforms[index]) {
+    Find(false, "CF1544", object, source.generation_expression,
+         "a generated column: the log does not hold its values, and its expression may name columns that [transform] "
+         "changes; the target has no such column",
+         "make it a generated column on the target after the switch");
+    return {};
+  }
+  WantedColumn column;
+  column.name = route.targets[index].name;
+  CROSSFADE_ASSIGN(column.type, postgres::MapType(source, options_.types));
+  column.not_null = !source.nullable;
+  column.computed_sql = source.generation_expression;
+  column.comment = source.comment;
+  table->columns.push_back(std::move(column));
   return {};
 }
 
@@ -192,7 +248,10 @@ void Planner::PlanKey(const Route& route, const Key& key, WantedTable* table) {
   }
   for (const KeyPart& part : key.parts) {
     const Column& source = route.source.columns[part.column];
-    const bool there = std::find(route.columns.begin(), route.columns.end(), part.column) != route.columns.end();
+    const bool there = std::find(route.columns.begin(), route.columns.end(), part.column) != route.columns.end() ||
+                       std::any_of(table->columns.begin(), table->columns.end(), [&](const WantedColumn& column) {
+                         return !column.computed_sql.empty() && column.name == route.targets[part.column].name;
+                       });
     if (!there || (part.prefix != 0 && route.transforms[part.column])) {
       Find(false, "CF1548", route.source.name + "." + key.name, there ? "transformed" : "excluded",
            fmt::format("an index over {}, which [transform] {}: it is not made", source.name,
@@ -226,6 +285,9 @@ void Planner::CheckKeyLength(const Route& route, const std::string& name, const 
   for (const KeyPart& part : parts) {
     const Column& column = route.targets[part.column];
     const uint64_t length = part.prefix != 0 ? part.prefix : column.length;
+    if (column.of_postgres) {
+      continue;  // the source has the same limit
+    }
     if (IsText(column)) {
       bytes += length * (column.charset == "utf8mb4" ? 4 : column.charset == "utf8mb3" ? 3 : 2);
     } else if (column.type == ColumnType::kVarbinary || column.type == ColumnType::kBinary ||
@@ -330,7 +392,8 @@ void Planner::CheckTextKeys(const Route& route) {
   }
   for (const uint32_t index : columns) {
     const Column& column = route.source.columns[index];
-    if (options_.text_keys_exact || !IsText(column) || IsExactCollation(column.collation)) {
+    // What PostgreSQL compares more coarsely, the source's catalog has named (CF1434).
+    if (options_.text_keys_exact || column.of_postgres || !IsText(column) || IsExactCollation(column.collation)) {
       continue;
     }
     Find(true, "CF1530", route.source.name + "." + column.name, column.collation,

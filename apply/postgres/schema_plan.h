@@ -20,6 +20,8 @@ struct WantedColumn {
   std::string default_sql;  // empty: none
   bool numbered = false;    // auto_increment: an identity, or a sequence where the type cannot be one
   bool tenant = false;
+  std::string type_fix;      // makes its type, where the target has none such
+  std::string computed_sql;  // the target works it out from other columns; empty: it is stored
   std::string comment;
 
   bool has_identity() const { return numbered && type.encoding != postgres::Encoding::kNumericFromInteger; }
@@ -78,7 +80,7 @@ struct SchemaPlanOptions {
 
 // Findings: CF1530 keys of text that the source compares more coarsely than byte by byte, CF1535 default not carried
 // over, CF1538 key too long for an index, CF1540 index that is none here, CF1541 to CF1545 foreign keys, checks and
-// generated columns that cannot stand as they are.
+// generated columns that cannot stand as they are, CF1575 types that the target must have first.
 Result<SchemaPlan> PlanSchemaOf(const RouteSet& routes, const SchemaPlanOptions& options);
 
 // The SQL of a column's default; nullopt if it has none that could be carried over exactly.

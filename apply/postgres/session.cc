@@ -373,8 +373,8 @@ Error PgSession::NoRight(Error error) const {
   error.code = "CF1570";
   error.component = kComponent;
   error.message =
-      "changes made with foreign_key_checks = 0, or a TRUNCATE, must be applied without the target's "
-      "foreign key actions: " +
+      "changes made with foreign_key_checks = 0, those of PostgreSQL's log, or a TRUNCATE, must be applied without the "
+      "target's foreign key actions: " +
       error.message;
   error.object = options_.connection.user;
   error.found = "no right to set session_replication_role";

@@ -21,7 +21,15 @@ bool IsKey(const Route& route, uint32_t column) {
   return std::find(route.key.begin(), route.key.end(), column) != route.key.end();
 }
 
-bool Changed(const RowChange& row, uint32_t column) { return !Identical(row.before[column], row.after[column]); }
+// What the log left out of `after` did not change.
+bool Changed(const RowChange& row, uint32_t column) {
+  return !row.after[column].is_absent() && !Identical(row.before[column], row.after[column]);
+}
+
+bool IsPartial(const Route& route, const RowChange& row) {
+  return std::any_of(route.columns.begin(), route.columns.end(),
+                     [&](uint32_t column) { return row.after[column].is_absent(); });
+}
 
 std::vector<uint32_t> ColumnsOfMask(const Route& route, uint64_t mask) {
   std::vector<uint32_t> columns;
@@ -106,6 +114,17 @@ std::vector<uint32_t> AllToSet(const Step& step) {
   return columns;
 }
 
+// The same for one row that lacks values.
+std::vector<uint32_t> PresentToSet(const Route& route, const RowChange& row, bool all) {
+  std::vector<uint32_t> columns;
+  for (const uint32_t column : route.columns) {
+    if (Changed(row, column) || (all && !row.after[column].is_absent() && !IsKey(route, column))) {
+      columns.push_back(column);
+    }
+  }
+  return columns;
+}
+
 }  // namespace
 
 StepWriter::StepWriter(postgres::Connection* connection, const PgSessionOptions* options, std::string tenant)
@@ -159,9 +178,8 @@ Status StepWriter::PlanStep(const Step& step, size_t index) {
     case StepKind::kDeleteIfThere:
       return AddPart(index, route, Variant::kDelete);
     case StepKind::kUpdate:
-      return PlanUpdate(step, index);
     case StepKind::kUpdateIfThere:
-      return AddPart(index, route, Variant::kUpdate, AllToSet(step));
+      return PlanUpdates(step, index);
     case StepKind::kUpsert:
       if (route->identity == RowIdentity::kPrimaryKey) {
         return AddPart(index, route, Variant::kUpsert);
@@ -191,6 +209,37 @@ Status StepWriter::PlanWholeRows(const Step& step, size_t index) {
   }
   parts_.back().scans = true;
   return {};
+}
+
+// Rows that lack values go by themselves, with those that set the same columns.
+Status StepWriter::PlanUpdates(const Step& step, size_t index) {
+  const Route* const route = step.route;
+  std::map<std::vector<uint32_t>, std::vector<uint32_t>> partial;
+  std::vector<uint32_t> whole;
+  const bool lenient = step.kind == StepKind::kUpdateIfThere;
+  for (uint32_t i = 0; i < step.rows.size(); ++i) {
+    if (IsPartial(*route, step.rows[i])) {
+      partial[PresentToSet(*route, step.rows[i], lenient)].push_back(i);
+    } else {
+      whole.push_back(i);
+    }
+  }
+  if (partial.empty()) {
+    return lenient ? AddPart(index, route, Variant::kUpdate, AllToSet(step)) : PlanUpdate(step, index);
+  }
+  for (auto& [columns, rows] : partial) {
+    CROSSFADE_TRY(AddPart(index, route, Variant::kUpdate, columns, std::move(rows)));
+  }
+  if (whole.empty()) {
+    return {};
+  }
+  // In what is set of all of them, no matter which of it changed.
+  Step rest;
+  rest.route = route;
+  for (const uint32_t i : whole) {
+    rest.rows.push_back(step.rows[i]);
+  }
+  return AddPart(index, route, Variant::kUpdate, lenient ? AllToSet(rest) : ChangedInAny(rest), std::move(whole));
 }
 
 // Only what changed is set: a large value that did not change is then not written again.

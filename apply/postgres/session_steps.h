@@ -73,6 +73,7 @@ class StepWriter {
   Status AddPart(size_t step, const Route* route, Variant variant, std::span<const uint32_t> columns = {},
                  std::vector<uint32_t> rows = {}, bool counted = true);
   Status PlanStep(const Step& step, size_t index);
+  Status PlanUpdates(const Step& step, size_t index);
   Status PlanUpdate(const Step& step, size_t index);
   Status PlanWholeRows(const Step& step, size_t index);
   void ForgetPrepared();

@@ -16,7 +16,9 @@ std::string Quoted(std::string_view name) { return postgres::Connection::Identif
 std::string MoveSql(const WantedTable& from, const WantedTable& to) {
   std::string columns;
   for (const WantedColumn& column : from.columns) {
-    columns += (columns.empty() ? "" : ", ") + Quoted(column.name);
+    if (column.computed_sql.empty()) {
+      columns += (columns.empty() ? "" : ", ") + Quoted(column.name);
+    }
   }
   return fmt::format("INSERT INTO {} ({}) OVERRIDING SYSTEM VALUE SELECT {} FROM {}", to.QualifiedName(), columns,
                      columns, from.QualifiedName());

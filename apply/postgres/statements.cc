@@ -34,7 +34,11 @@ std::string Canonical(const PgType& type, const std::string& expression) {
     case Encoding::kBit:
     case Encoding::kJson:
     case Encoding::kJsonb:
+    case Encoding::kNative:
       return "(" + expression + ")::text COLLATE \"C\"";
+    case Encoding::kNumeric:
+      // Without a scale of the column's own, 1.0 and 1.00 are equal, and stored as they are.
+      return type.sql == "numeric" ? "(" + expression + ")::text COLLATE \"C\"" : expression;
     default:
       return expression;
   }
@@ -192,7 +196,8 @@ RowStatement TableStatements::DeleteBy(bool before) const {
 std::string TableStatements::Scalar(uint32_t column, bool before, RowStatement* statement) const {
   statement->parameters.push_back({column, before});
   statement->types.push_back(types_[column].oid);
-  return fmt::format("${}", statement->parameters.size());
+  const bool cast = types_[column].encoding == Encoding::kNative;
+  return fmt::format("${}{}", statement->parameters.size(), cast ? "::" + types_[column].array_cast : "");
 }
 
 // One of the rows that are equal to the before image in all columns.
@@ -311,6 +316,11 @@ OrdinalBound BoundOf(const Column& column, int64_t ordinal) {
     bound.literal = column.is_unsigned
                         ? fmt::format("{}::numeric", static_cast<uint64_t>(ordinal) ^ (uint64_t{1} << 63))
                         : fmt::format("({})::bigint", ordinal);
+    return bound;
+  }
+  if (column.of_postgres) {
+    bound.lowest = ordinal == kDateMinusInfinity;
+    bound.literal = postgres::DateLiteral(ordinal);
     return bound;
   }
   // The numbers of dates have gaps, and the target has no 0000-00-00: the next real date is the same bound.

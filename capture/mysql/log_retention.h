@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "capture/retention.h"
 #include "core/error.h"
 #include "core/position.h"
 #include "db/mysql/connection.h"
@@ -23,13 +24,6 @@ struct LogFiles {
   uint64_t max_total_bytes = 0;  // the oldest are purged when all are larger; 0: never
   std::string setting;           // what decides expire_s
   int64_t now_s = 0;             // the server's clock
-};
-
-struct Retention {
-  int64_t kept_s = -1;  // how long a file that is not written any more is kept; -1: not limited
-  int64_t left_s = -1;  // until the file we need may be purged; -1: it is still written, or not limited
-  bool purged = false;  // it is not there any more
-  std::string warning;  // empty: there is time enough
 };
 
 // Pure. `next_begun_s`: when the file behind the one of `needed` was begun, that is, when ours was closed.

@@ -236,6 +236,9 @@ Difference PlanColumn(const Column& column, const MappedColumn& mapped, ColumnPl
     case ColumnType::kInet4:
     case ColumnType::kInet6:
       return PlanAddress(column, mapped, plan);
+    case ColumnType::kBool:
+    case ColumnType::kNative:
+      break;  // PostgreSQL's
   }
   return "a type that is not known";
 }

@@ -76,6 +76,9 @@ std::string ConnectionString(const ConnectionOptions& options) {
   }
   AppendOption(&out, "dbname", options.database);
   AppendOption(&out, "application_name", options.application_name);
+  if (options.replication) {
+    AppendOption(&out, "replication", "database");
+  }
   AppendOption(&out, "connect_timeout", fmt::format("{}", options.connect_timeout_s));
   AppendOption(&out, "client_encoding", "UTF8");
   AppendOption(&out, "keepalives_idle", "30");

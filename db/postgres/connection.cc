@@ -2,6 +2,7 @@
 
 #include <libpq-fe.h>
 #include <poll.h>
+#include <sys/socket.h>
 
 #include <algorithm>
 #include <cctype>
@@ -11,6 +12,7 @@
 
 #include "db/postgres/connect.h"
 #include "db/postgres/error.h"
+#include "db/postgres/value_text.h"
 
 namespace crossfade::postgres {
 
@@ -25,11 +27,10 @@ using PgResult = std::unique_ptr<PGresult, FreeResult>;
 
 // Parameters that the server need not know (older versions, unix sockets) are set only where they exist. A server that
 // watches its client's socket ends the statement, and frees the locks, of a client that died.
-constexpr const char* kSessionSetup =
-    "SET client_encoding = 'UTF8'; SET TimeZone = 'UTC'; SET DateStyle = 'ISO, MDY'; SET IntervalStyle = 'postgres';"
+constexpr std::string_view kSessionSetup =
     " SET crossfade.applying = 'on';"
     " SET standard_conforming_strings = on; SET lock_timeout = 0; SET statement_timeout = 0;"
-    " SET idle_in_transaction_session_timeout = 0; SET extra_float_digits = 3; SET bytea_output = 'hex';"
+    " SET idle_in_transaction_session_timeout = 0;"
     " SET default_transaction_isolation = 'read committed'; SET default_transaction_deferrable = off; SET jit = off;"
     " SET tcp_keepalives_idle = 30; SET tcp_keepalives_interval = 10; SET tcp_keepalives_count = 3;"
     " SELECT set_config(name, '10s', false) FROM pg_catalog.pg_settings"
@@ -76,25 +77,6 @@ bool Commits(std::string_view sql) {
     }
     sql.remove_prefix(next + 1);
   }
-}
-
-std::string ServerText(const PGresult* result) {
-  std::string text = Trimmed(PQresultErrorField(result, PG_DIAG_MESSAGE_PRIMARY));
-  if (text.empty()) {
-    text = Trimmed(PQresultErrorMessage(result));
-  }
-  const auto add = [&](int field, const char* label) {
-    if (const char* value = PQresultErrorField(result, field); value != nullptr && *value != '\0') {
-      text += fmt::format("; {}: {}", label, value);
-    }
-  };
-  add(PG_DIAG_MESSAGE_DETAIL, "detail");
-  add(PG_DIAG_SCHEMA_NAME, "schema");
-  add(PG_DIAG_TABLE_NAME, "table");
-  add(PG_DIAG_COLUMN_NAME, "column");
-  add(PG_DIAG_CONSTRAINT_NAME, "constraint");
-  add(PG_DIAG_CONTEXT, "context");
-  return text;
 }
 
 uint64_t AffectedRows(PGresult* result) { return std::strtoull(PQcmdTuples(result), nullptr, 10); }
@@ -346,7 +328,7 @@ Result<std::unique_ptr<Connection>> Connection::Open(const ConnectionOptions& op
   }
   state->cancel = PQgetCancel(state->conn);
   std::unique_ptr<Connection> connection(new Connection(std::move(state)));
-  CROSSFADE_TRY(connection->Execute(kSessionSetup));
+  CROSSFADE_TRY(connection->Execute(std::string(kTextSettings).append(kSessionSetup)));
   return connection;
 }
 
@@ -525,15 +507,22 @@ void Connection::CopyAbort(const std::string& reason) {
 }
 
 Status Connection::CopyOut(const std::string& select, const FieldsSink& sink) {
+  return CopyOutRows("COPY (" + select + ") TO STDOUT (FORMAT binary)", true, sink);
+}
+
+Status Connection::CopyOutText(const std::string& select, const LineSink& sink) {
+  return CopyOutRows("COPY (" + select + ") TO STDOUT", false, sink);
+}
+
+Status Connection::CopyOutRows(const std::string& sql, bool binary, const FieldsSink& sink) {
   CROSSFADE_TRY(state_->CheckFree());
-  const std::string sql = "COPY (" + select + ") TO STDOUT (FORMAT binary)";
   const bool sent = PQsendQuery(state_->conn, sql.c_str()) == 1;
   CROSSFADE_ASSIGN(const PgResult begun, state_->Finish(sent, false));
   if (PQresultStatus(begun.get()) != PGRES_COPY_OUT) {
-    return MakeError(ErrorClass::kCorrupt, "CF1408", kComponent, "not a query: {}", select);
+    return MakeError(ErrorClass::kCorrupt, "CF1408", kComponent, "not a query: {}", sql);
   }
   std::optional<Error> refused;
-  CROSSFADE_TRY(CopyOutRows(sink, &refused));
+  CROSSFADE_TRY(TakeCopyRows(binary, sink, &refused));
   const Result<PgResult> ended = state_->Finish(true, false);
   if (refused) {
     return Fail(std::move(*refused));
@@ -542,11 +531,27 @@ Status Connection::CopyOut(const std::string& select, const FieldsSink& sink) {
   return {};
 }
 
-// Until the server has no more; after the sink's error the statement is cancelled, and what still comes is dropped.
-Status Connection::CopyOutRows(const FieldsSink& sink, std::optional<Error>* refused) {
+namespace {
+
+constexpr std::string_view kCopyTrailer("\377\377", 2);
+
+// What the sink gets of a message of COPY; empty: nothing. `first` is the first one.
+std::string_view RowOfCopy(std::string_view data, bool binary, bool first) {
   constexpr size_t kHeader = 19;
   constexpr size_t kFieldCount = 2;
-  constexpr std::string_view kTrailer("\377\377", 2);
+  if (!binary) {
+    return data;
+  }
+  if (first) {
+    data.remove_prefix(std::min(data.size(), kHeader));  // comes with the first row
+  }
+  return data == kCopyTrailer ? std::string_view() : data.substr(std::min(data.size(), kFieldCount));
+}
+
+}  // namespace
+
+// Until the server has no more; after the sink's error the statement is cancelled, and what still comes is dropped.
+Status Connection::TakeCopyRows(bool binary, const FieldsSink& sink, std::optional<Error>* refused) {
   for (bool first = true;;) {
     char* data = nullptr;
     const int size = PQgetCopyData(state_->conn, &data, 1);
@@ -564,15 +569,12 @@ Status Connection::CopyOutRows(const FieldsSink& sink, std::optional<Error>* ref
       continue;
     }
     const std::unique_ptr<char, void (*)(void*)> owned(data, PQfreemem);
-    std::string_view row(data, static_cast<size_t>(size));
-    if (first) {
-      row.remove_prefix(std::min(row.size(), kHeader));  // comes with the first row
-      first = false;
-    }
-    if (*refused || row.empty() || row == kTrailer) {
+    std::string_view row = RowOfCopy({data, static_cast<size_t>(size)}, binary, first);
+    first = false;
+    if (*refused || row.empty()) {
       continue;
     }
-    row.remove_prefix(std::min(row.size(), kFieldCount));
+    row.remove_suffix(binary ? 0 : 1);  // the end of line
     if (Status taken = sink(row); !taken) {
       *refused = std::move(taken.error());
       Cancel();
@@ -580,25 +582,53 @@ Status Connection::CopyOutRows(const FieldsSink& sink, std::optional<Error>* ref
   }
 }
 
-Status Connection::QueryBinary(const std::string& sql, std::span<const Parameter> parameters, const FieldsSink& sink) {
+Status Connection::SendParameters(const std::string& sql, std::span<const Parameter> parameters, int result_format) {
   CROSSFADE_TRY(state_->CheckFree());
   std::vector<const char*> values;
   std::vector<int> lengths;
   std::vector<Oid> types;
   const std::vector<int> formats(parameters.size(), 1);
   for (const Parameter& parameter : parameters) {
-    values.push_back(parameter.bytes ? parameter.bytes->data() : nullptr);
+    // An empty view may hold a null pointer, which libpq would take for NULL.
+    values.push_back(!parameter.bytes ? nullptr : parameter.bytes->empty() ? "" : parameter.bytes->data());
     lengths.push_back(parameter.bytes ? static_cast<int>(parameter.bytes->size()) : 0);
     types.push_back(parameter.type);
   }
   if (PQsendQueryParams(state_->conn, sql.c_str(), static_cast<int>(values.size()), types.data(), values.data(),
-                        lengths.data(), formats.data(), 1) != 1 ||
+                        lengths.data(), formats.data(), result_format) != 1 ||
       PQsetSingleRowMode(state_->conn) != 1) {
     return state_->Lost("sending failed");
   }
-  CROSSFADE_TRY(state_->Flush());
-  std::optional<Error> failed;
+  return state_->Flush();
+}
+
+Status Connection::QueryBinary(const std::string& sql, std::span<const Parameter> parameters, const FieldsSink& sink) {
+  CROSSFADE_TRY(SendParameters(sql, parameters, 1));
   std::string fields;
+  return TakeSingleRows([&](const PGresult* row) {
+    FieldsOf(row, &fields);
+    return sink(fields);
+  });
+}
+
+Status Connection::QueryText(const std::string& sql, std::span<const Parameter> parameters, const TextSink& sink) {
+  CROSSFADE_TRY(SendParameters(sql, parameters, 0));
+  std::vector<std::optional<std::string_view>> fields;
+  return TakeSingleRows([&](const PGresult* row) {
+    fields.clear();
+    for (int column = 0; column < PQnfields(row); ++column) {
+      const bool null = PQgetisnull(row, 0, column) != 0;
+      fields.push_back(null ? std::nullopt
+                            : std::optional(std::string_view(PQgetvalue(row, 0, column),
+                                                             static_cast<size_t>(PQgetlength(row, 0, column)))));
+    }
+    return sink(fields);
+  });
+}
+
+// After the sink's error the statement is cancelled, and what still comes is dropped.
+Status Connection::TakeSingleRows(const std::function<Status(const pg_result*)>& sink) {
+  std::optional<Error> failed;
   for (;;) {
     CROSSFADE_ASSIGN(const PgResult result, state_->Next());
     if (!result) {
@@ -607,8 +637,7 @@ Status Connection::QueryBinary(const std::string& sql, std::span<const Parameter
     if (IsError(result.get())) {
       failed = failed ? std::move(failed) : state_->FromResult(result.get());
     } else if (!failed && PQresultStatus(result.get()) == PGRES_SINGLE_TUPLE) {
-      FieldsOf(result.get(), &fields);
-      if (Status taken = sink(fields); !taken) {
+      if (Status taken = sink(result.get()); !taken) {
         failed = std::move(taken.error());
         Cancel();
       }
@@ -642,6 +671,13 @@ void Connection::Cancel() {
   char ignored[256];
   if (state_->cancel != nullptr) {
     (void)PQcancel(state_->cancel, ignored, sizeof ignored);
+  }
+}
+
+void Connection::Kill() {
+  Cancel();
+  if (const int descriptor = PQsocket(state_->conn); descriptor >= 0) {
+    (void)shutdown(descriptor, SHUT_RDWR);
   }
 }
 

@@ -13,6 +13,8 @@
 #include "core/clock.h"
 #include "core/error.h"
 
+struct pg_result;
+
 namespace crossfade::postgres {
 
 enum class TlsMode : uint8_t { kOff, kRequired, kVerify };
@@ -27,6 +29,7 @@ struct ConnectionOptions {
   std::string tls_ca;
   std::string application_name = "crossfade";
   uint32_t connect_timeout_s = 10;
+  bool replication = false;  // a session that can also read the database's log: for ReplicationConnection
 };
 
 // The options as libpq's connection string, for what else speaks libpq (libpqxx). Holds the password: never print it.
@@ -95,15 +98,26 @@ class Connection {
   // One statement with binary parameters that selects; rows as they arrive.
   Status QueryBinary(const std::string& sql, std::span<const Parameter> parameters, const FieldsSink& sink);
 
+  // The same in text form. COPY: a row as one line of its text format, without the end of line. Query: a field each.
+  using LineSink = std::function<Status(std::string_view line)>;
+  Status CopyOutText(const std::string& select, const LineSink& sink);
+  using TextSink = std::function<Status(std::span<const std::optional<std::string_view>> fields)>;
+  Status QueryText(const std::string& sql, std::span<const Parameter> parameters, const TextSink& sink);
+
   std::string Literal(std::string_view text) const;
   static std::string Identifier(std::string_view name);
 
   // From any thread: cancels the running statement, which then fails with Transient (57014).
   void Cancel();
+  // From any thread: the same, and the session ends, for good: what runs or is called later fails soon (Reconnect).
+  void Kill();
 
  private:
   struct State;
-  Status CopyOutRows(const FieldsSink& sink, std::optional<Error>* refused);
+  Status CopyOutRows(const std::string& sql, bool binary, const FieldsSink& sink);
+  Status TakeCopyRows(bool binary, const FieldsSink& sink, std::optional<Error>* refused);
+  Status TakeSingleRows(const std::function<Status(const pg_result*)>& sink);
+  Status SendParameters(const std::string& sql, std::span<const Parameter> parameters, int result_format);
   explicit Connection(std::unique_ptr<State> state);
   std::unique_ptr<State> state_;
 };

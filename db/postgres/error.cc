@@ -1,5 +1,8 @@
 #include "db/postgres/error.h"
 
+#include <libpq-fe.h>
+
+#include <cctype>
 #include <utility>
 
 namespace crossfade::postgres {
@@ -52,6 +55,37 @@ Error ErrorFromServer(std::string_view component, std::string_view sqlstate, std
   error.message = std::move(message);
   error.server_code = sqlstate;
   return error;
+}
+
+namespace {
+
+std::string Trimmed(const char* text) {
+  std::string out = text == nullptr ? "" : text;
+  while (!out.empty() && std::isspace(static_cast<unsigned char>(out.back())) != 0) {
+    out.pop_back();
+  }
+  return out;
+}
+
+}  // namespace
+
+std::string ServerText(const PGresult* result) {
+  std::string text = Trimmed(PQresultErrorField(result, PG_DIAG_MESSAGE_PRIMARY));
+  if (text.empty()) {
+    text = Trimmed(PQresultErrorMessage(result));
+  }
+  const auto add = [&](int field, const char* label) {
+    if (const char* value = PQresultErrorField(result, field); value != nullptr && *value != '\0') {
+      text += fmt::format("; {}: {}", label, value);
+    }
+  };
+  add(PG_DIAG_MESSAGE_DETAIL, "detail");
+  add(PG_DIAG_SCHEMA_NAME, "schema");
+  add(PG_DIAG_TABLE_NAME, "table");
+  add(PG_DIAG_COLUMN_NAME, "column");
+  add(PG_DIAG_CONSTRAINT_NAME, "constraint");
+  add(PG_DIAG_CONTEXT, "context");
+  return text;
 }
 
 }  // namespace crossfade::postgres

@@ -6,6 +6,8 @@
 
 #include "core/error.h"
 
+struct pg_result;
+
 namespace crossfade::postgres {
 
 // Reconnect, Transient, Config, Data or Corrupt; never InDoubt, which only the caller can know.
@@ -16,5 +18,9 @@ std::string_view CodeOfClass(ErrorClass error_class);
 
 // An error of `component` from what the server said.
 Error ErrorFromServer(std::string_view component, std::string_view sqlstate, std::string message);
+
+// The primary text of a result that is an error, with the detail, table, column, constraint and context that the server
+// named.
+std::string ServerText(const pg_result* result);
 
 }  // namespace crossfade::postgres

@@ -71,6 +71,14 @@ Status NumericText(const Decoded& field, std::string* text) {
   const auto weight = static_cast<int16_t>(word());
   const uint16_t sign = word();
   const uint16_t scale = word();
+  const std::string_view special = sign == 0xC000   ? "NaN"
+                                   : sign == 0xD000 ? "Infinity"
+                                   : sign == 0xF000 ? "-Infinity"
+                                                    : "";
+  if (field.column.of_postgres && !special.empty()) {
+    *text = special;
+    return {};
+  }
   if (!in.ok() || in.remaining() != size_t{2} * groups || (sign != 0 && sign != 0x4000)) {
     return sign == 0xC000 || sign == 0xD000 || sign == 0xF000 ? NotOfTheSource(field, "NaN or infinity")
                                                               : NotOfItsType(field);
@@ -133,6 +141,13 @@ Result<Value> DecodeBit(const Decoded& field) {
 Result<Value> DecodeDate(const Decoded& field) {
   CROSSFADE_ASSIGN(const uint64_t number, Unsigned(field, 4));
   const auto days = static_cast<int32_t>(number);
+  if (field.column.of_postgres) {
+    const CivilDate date = CivilFromDays(int64_t{days} + kEpochDays);
+    return Value::OfInt(ValueKind::kDate, days == std::numeric_limits<int32_t>::max() ? kDateInfinity
+                                          : days == std::numeric_limits<int32_t>::min()
+                                              ? kDateMinusInfinity
+                                              : PackDate(date.year, date.month, date.day));
+  }
   if (days == std::numeric_limits<int32_t>::min()) {
     return Value::OfInt(ValueKind::kDate, 0);
   }
@@ -143,9 +158,31 @@ Result<Value> DecodeDate(const Decoded& field) {
   return Value::OfInt(ValueKind::kDate, PackDate(date.year, date.month, date.day));
 }
 
+// Of a column of PostgreSQL.
+Result<Value> OwnTimestamp(const Decoded& field, int64_t micros, bool zoned) {
+  const bool last = micros == std::numeric_limits<int64_t>::max();
+  if (last || micros == std::numeric_limits<int64_t>::min()) {
+    return zoned ? Value::OfInt(ValueKind::kTimestamp, last ? kTimestampInfinity : kTimestampMinusInfinity)
+                 : Value::OfInt(ValueKind::kDateTime, last ? kDateInfinity : kDateMinusInfinity);
+  }
+  const int64_t days = micros / kMicrosPerDay - (micros % kMicrosPerDay < 0 ? 1 : 0);
+  const CivilDate date = CivilFromDays(days + kEpochDays);
+  if (date.year > kLastDateTimeYear) {
+    return NotOfTheSource(field, "too far from our days");
+  }
+  if (zoned) {
+    return Value::OfInt(ValueKind::kTimestamp, micros + kEpochDays * kMicrosPerDay);
+  }
+  return Value::OfInt(ValueKind::kDateTime,
+                      PackDateTime(PackDate(date.year, date.month, date.day), micros - days * kMicrosPerDay));
+}
+
 Result<Value> DecodeTimestamp(const Decoded& field) {
   CROSSFADE_ASSIGN(const int64_t micros, Signed64(field));
   const bool zoned = field.type.encoding == Encoding::kTimestampTz;
+  if (field.column.of_postgres) {
+    return OwnTimestamp(field, micros, zoned);
+  }
   if (micros == std::numeric_limits<int64_t>::min()) {
     return zoned ? Value::OfInt(ValueKind::kTimestamp, kZeroTimestamp)
                  : Value::OfInt(ValueKind::kDateTime, PackDateTime(0, 0));
@@ -264,6 +301,16 @@ Result<Value> DecodeField(const PgType& type, const Column& column, std::string_
       return DecodeInet(field);
     case Encoding::kFloat4Array:
       return DecodeVector(field);
+    case Encoding::kBool: {
+      CROSSFADE_ASSIGN(const uint64_t number, Unsigned(field, 1));
+      return Value::Int(static_cast<int64_t>(number));
+    }
+    case Encoding::kOid: {
+      CROSSFADE_ASSIGN(const uint64_t number, Unsigned(field, 4));
+      return Value::Int(static_cast<int64_t>(number));
+    }
+    case Encoding::kNative:
+      return Value::OfBytes(ValueKind::kNative, bytes);
   }
   return NotOfItsType(field);
 }

@@ -162,6 +162,23 @@ bool AllDigits(std::string_view text) {
   return true;
 }
 
+// PostgreSQL's own numbers that are none. The sign says which; an infinity's scale is what the server sends, too.
+bool AppendSpecialNumeric(std::string_view text, std::string* out) {
+  constexpr uint16_t kNan = 0xC000;
+  constexpr uint16_t kPositive = 0xD000;
+  constexpr uint16_t kNegative = 0xF000;
+  const uint16_t sign = text == "NaN" ? kNan : text == "Infinity" ? kPositive : text == "-Infinity" ? kNegative : 0;
+  if (sign == 0) {
+    return false;
+  }
+  Writer writer(out);
+  writer.I16(0);
+  writer.I16(0);
+  writer.I16(static_cast<int16_t>(sign));
+  writer.I16(sign == kNan ? int16_t{0} : int16_t{0x20});
+  return true;
+}
+
 Status AppendNumeric(const Field& field) {
   char buffer[32];
   std::string_view text = field.value.bytes;
@@ -172,6 +189,9 @@ Status AppendNumeric(const Field& field) {
   } else if (field.value.kind != ValueKind::kDecimal) {
     return WrongKind(field);
   }
+  if (AppendSpecialNumeric(text, field.out)) {
+    return {};
+  }
   const bool negative = !text.empty() && text.front() == '-';
   if (negative) {
     text.remove_prefix(1);
@@ -179,7 +199,10 @@ Status AppendNumeric(const Field& field) {
   const size_t point = text.find('.');
   const std::string_view whole = text.substr(0, point);
   const std::string_view fraction = point == std::string_view::npos ? std::string_view() : text.substr(point + 1);
-  if (whole.empty() || whole.size() > 1000 || fraction.size() > 1000 || !AllDigits(whole) || !AllDigits(fraction)) {
+  constexpr size_t kMostWhole = 131'072;
+  constexpr size_t kMostFraction = 16'383;
+  if (whole.empty() || whole.size() > kMostWhole || fraction.size() > kMostFraction || !AllDigits(whole) ||
+      !AllDigits(fraction)) {
     return Unfit(field, "not a decimal number");
   }
   AppendNumericDigits(whole, fraction, negative, field.out);
@@ -293,11 +316,23 @@ Result<ZeroDate> JudgeDate(const Field& field, CivilDate date) {
                zero ? "types.zero_dates = \"null\" or \"infinity\"" : "types.zero_dates = \"null\", or mend the value");
 }
 
+// How PostgreSQL writes infinity and -infinity.
+template <typename T>
+T Endless(bool positive) {
+  return positive ? std::numeric_limits<T>::max() : std::numeric_limits<T>::min();
+}
+
 Status AppendDate(const Field& field, bool* null) {
   if (field.value.kind != ValueKind::kDate) {
     return WrongKind(field);
   }
   const CivilDate date = UnpackDate(field.value.i);
+  if (field.column.of_postgres) {
+    const bool last = field.value.i == kDateInfinity;
+    const bool infinite = last || field.value.i == kDateMinusInfinity;
+    Writer(field.out).I32(infinite ? Endless<int32_t>(last) : static_cast<int32_t>(DaysFromCivil(date) - kEpochDays));
+    return {};
+  }
   CROSSFADE_ASSIGN(const ZeroDate judged, JudgeDate(field, date));
   *null = judged == ZeroDate::kNull;
   if (judged == ZeroDate::kInfinity) {
@@ -314,6 +349,13 @@ Status AppendTimestamp(const Field& field, bool* null) {
   }
   const CivilDate date = UnpackDate(DateOfDateTime(field.value.i));
   const int64_t micros = MicrosOfDateTime(field.value.i);
+  if (field.column.of_postgres) {
+    const bool last = field.value.i == kDateInfinity;
+    const bool infinite = last || field.value.i == kDateMinusInfinity;
+    Writer(field.out).I64(infinite ? Endless<int64_t>(last)
+                                   : (DaysFromCivil(date) - kEpochDays) * kMicrosPerDay + micros);
+    return {};
+  }
   CROSSFADE_ASSIGN(ZeroDate judged, JudgeDate(field, date));
   // 0000-00-00 with a time of day would not come back from -infinity.
   if (micros >= kMicrosPerDay || (judged == ZeroDate::kInfinity && micros != 0)) {
@@ -331,6 +373,12 @@ Status AppendTimestamp(const Field& field, bool* null) {
 Status AppendTimestampTz(const Field& field, bool* null) {
   if (field.value.kind != ValueKind::kTimestamp) {
     return WrongKind(field);
+  }
+  if (field.column.of_postgres) {
+    const bool last = field.value.i == kTimestampInfinity;
+    const bool infinite = last || field.value.i == kTimestampMinusInfinity;
+    Writer(field.out).I64(infinite ? Endless<int64_t>(last) : field.value.i - kEpochDays * kMicrosPerDay);
+    return {};
   }
   if (field.value.i == kZeroTimestamp) {
     CROSSFADE_ASSIGN(const ZeroDate judged, JudgeDate(field, CivilDate{0, 0, 0}));
@@ -457,8 +505,33 @@ Status AppendBytea(const Field& field) {
   return AppendBytes(field, field.value.bytes);
 }
 
+Status AppendBool(const Field& field) {
+  CROSSFADE_ASSIGN(const int64_t number, Integer(field, 0, 1));
+  Writer(field.out).U8(static_cast<uint8_t>(number));
+  return {};
+}
+
+Status AppendOid(const Field& field) {
+  CROSSFADE_ASSIGN(const int64_t number, Integer(field, 0, std::numeric_limits<uint32_t>::max()));
+  Writer(field.out).U32(static_cast<uint32_t>(number));
+  return {};
+}
+
+Status AppendNative(const Field& field) {
+  if (field.value.kind != ValueKind::kNative) {
+    return WrongKind(field);
+  }
+  return AppendBytes(field, field.value.bytes);
+}
+
 Status Encode(const Field& field, bool* null) {
   switch (field.type.encoding) {
+    case Encoding::kBool:
+      return AppendBool(field);
+    case Encoding::kOid:
+      return AppendOid(field);
+    case Encoding::kNative:
+      return AppendNative(field);
     case Encoding::kInt2:
       return AppendInteger<int16_t>(field);
     case Encoding::kInt4:

@@ -1,5 +1,6 @@
 #include "db/postgres/type_map.h"
 
+#include <algorithm>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -57,9 +58,89 @@ PgType VectorType() {
   return type;
 }
 
+// Precision is left out where the source has none, so that both sides show the same type.
+std::string WithFraction(std::string_view name, const Column& column) {
+  constexpr uint8_t kMost = 6;
+  const bool given = column.source_type.find('(') != std::string::npos;
+  return column.fraction == kMost && !given ? std::string(name) : fmt::format("{}({})", name, column.fraction);
+}
+
+// Values travel as text; see PgType::array_cast.
+PgType NativeType(const Column& column) {
+  PgType type = Make(column.source_type, kTextOid, kTextArrayOid, Encoding::kNative, "text");
+  type.array_cast = column.source_type;
+  return type;
+}
+
+// The type that a column of PostgreSQL has itself; of a domain, its base type.
+PgType OwnType(const Column& column, PgType general) {
+  switch (column.type) {
+    case ColumnType::kInt:
+      return column.source_type == "oid" ? Make("oid", 26, 1028, Encoding::kOid, "oid") : general;
+    case ColumnType::kDecimal:
+      return column.precision == 0 ? Make("numeric", 1700, 1231, Encoding::kNumeric, "numeric") : general;
+    case ColumnType::kChar:
+      return Make(column.length == 0 ? "bpchar" : fmt::format("char({})", column.length), 1042, 1014, Encoding::kText,
+                  "bpchar");
+    case ColumnType::kText:
+      return column.source_type == "character varying" ? Make("varchar", 1043, 1015, Encoding::kText, "varchar")
+                                                       : general;
+    case ColumnType::kTime:
+      return Make(WithFraction("time", column), 1083, 1183, Encoding::kTime, "time");
+    case ColumnType::kDateTime:
+      general.sql = WithFraction("timestamp", column);
+      return general;
+    case ColumnType::kTimestamp:
+      general.sql = WithFraction("timestamptz", column);
+      return general;
+    default:
+      return general;
+  }
+}
+
+Result<PgType> GeneralType(const Column& column, const TypePolicy& policy);
+
 }  // namespace
 
 Result<PgType> MapType(const Column& column, const TypePolicy& policy) {
+  CROSSFADE_ASSIGN(PgType general, GeneralType(column, policy));
+  return column.of_postgres ? OwnType(column, std::move(general)) : Result<PgType>(std::move(general));
+}
+
+std::string SelectedAs(const PgType& type, const std::string& expression) {
+  // As COPY and the log have it: a cast to text may give another one (inet's adds its length), and IS NULL sees into
+  // composite values.
+  return type.encoding == Encoding::kNative
+             ? fmt::format("CASE WHEN pg_catalog.num_nulls({0}) = 0 THEN pg_catalog.format('%s', {0}) END", expression)
+             : expression;
+}
+
+std::string DateLiteral(int64_t ordinal) {
+  constexpr CivilDate kFirst{-4713, 11, 24};
+  constexpr int kLastYear = 5874897;
+  if (ordinal == kDateInfinity || ordinal > PackDate(kLastYear, 12, 31)) {
+    return "'infinity'::date";
+  }
+  ordinal = std::max(ordinal, PackDate(kFirst.year, kFirst.month, kFirst.day));
+  CivilDate date = UnpackDate(ordinal);
+  // Numbers fall between dates too: months 0, days 0, days behind the end of their month.
+  if (date.month == 0) {
+    date = {date.year, 1, 1};
+  }
+  date.day = std::max(date.day, 1);
+  // Back and forth, since a day behind a month's end counts on into the next month.
+  const CivilDate real = CivilFromDays(DaysFromCivil(date));
+  if (real.month != date.month) {
+    date = date.month == 12 ? CivilDate{date.year + 1, 1, 1} : CivilDate{date.year, date.month + 1, 1};
+  }
+  const bool common_era = date.year > 0;
+  return fmt::format("'{:04}-{:02}-{:02}{}'::date", common_era ? date.year : 1 - date.year, date.month, date.day,
+                     common_era ? "" : " BC");
+}
+
+namespace {
+
+Result<PgType> GeneralType(const Column& column, const TypePolicy& policy) {
   switch (column.type) {
     case ColumnType::kInt:
       return IntegerType(column);
@@ -109,9 +190,15 @@ Result<PgType> MapType(const Column& column, const TypePolicy& policy) {
       return Make("inet", 869, 1041, Encoding::kInet, "inet");
     case ColumnType::kVector:
       return VectorType();
+    case ColumnType::kBool:
+      return Make("boolean", 16, 1000, Encoding::kBool, "boolean");
+    case ColumnType::kNative:
+      return NativeType(column);
   }
   return MakeError(ErrorClass::kConfig, "CF1410", kComponent, "column {}: no PostgreSQL type for {} ({})", column.name,
                    column.source_type, static_cast<int>(column.type));
 }
+
+}  // namespace
 
 }  // namespace crossfade::postgres

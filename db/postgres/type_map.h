@@ -50,6 +50,9 @@ enum class Encoding : uint8_t {
   kUuid,
   kInet,
   kFloat4Array,
+  kBool,
+  kOid,
+  kNative,  // its text, as a parameter of type text that is cast
 };
 
 struct PgType {
@@ -60,12 +63,13 @@ struct PgType {
   std::string array_sql;  // name of array_oid's type, without length or scale: "numeric[]"
   // What each element of unnest() must be cast to before it is stored or compared; empty: nothing. unnest() takes apart
   // arrays of arrays down to their scalars, so values that are arrays themselves (vectors) travel as text[] and are
-  // cast: "real[]". Never cast to `sql` instead: an explicit cast to varchar(n), bit(n) or numeric(p,s) cuts and rounds
-  // silently, where an assignment stops.
+  // cast: "real[]". So do native types, of which only their text is known; they are cast where they are single
+  // parameters, too. Never cast to `sql` instead: an explicit cast to varchar(n), bit(n) or numeric(p,s) cuts and
+  // rounds silently, where an assignment stops.
   std::string array_cast;
 };
 
-// The type for a column. Config error CF1410 if there is none.
+// The type for a column. Config error CF1410 if there is none. A column of PostgreSQL gets the very type it has.
 Result<PgType> MapType(const Column& column, const TypePolicy& policy);
 
 // Appends a binary field: 4 bytes length (big-endian; -1 for NULL), then the value. `column` is named in errors.
@@ -77,6 +81,13 @@ Status AppendField(const PgType& type, const Column& column, const TypePolicy& p
 // are borrowed from `field`, or from `storage`, which is overwritten. Corrupt CF1413 if the field is none of its type,
 // Data CF1414 if the source's type cannot hold it.
 Result<Value> DecodeField(const PgType& type, const Column& column, std::string_view field, std::string* storage);
+
+// The expression of a column whose field DecodeField and RowForms can read: native types as their text.
+std::string SelectedAs(const PgType& type, const std::string& expression);
+
+// The literal of the first date that PostgreSQL has at or behind an ordinal of a date column of its own: 'infinity'
+// behind the last one.
+std::string DateLiteral(int64_t ordinal);
 
 // Builds one array parameter of a type, element by element; reusable.
 class ArrayBuilder {

@@ -174,6 +174,9 @@ BinaryRowDecoder::Coding BinaryRowDecoder::CodingOf(const Column& column) {
       return {Form::kInet4, ValueKind::kInet};
     case ColumnType::kInet6:
       return {Form::kInet6, ValueKind::kInet};
+    case ColumnType::kBool:
+    case ColumnType::kNative:
+      break;  // PostgreSQL's
   }
   return {Form::kBytes, ValueKind::kBytes};
 }

@@ -521,6 +521,7 @@ class Postgres(Server):
             "fsync": "off", "full_page_writes": "off", "shared_buffers": "128MB", "max_connections": 200, "jit": "off",
             "max_wal_size": "1GB", "timezone": "America/New_York", "log_min_messages": "warning",
             "log_statement": "none", "max_prepared_transactions": 10,
+            "wal_level": "logical", "max_replication_slots": 20, "max_wal_senders": 20,
         }
         command = [os.path.join(POSTGRES_BIN, "postgres"), "-D", self.data]
         for name, value in settings.items():

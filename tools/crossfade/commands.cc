@@ -116,6 +116,7 @@ Status AbortMigration(const Config& config) {
   });
   CROSSFADE_ASSIGN(const apply::RouteSet routes, apply::RouteSet::Make(catalog.tables, rules));
   CROSSFADE_TRY(target->Abort(routes));
+  CROSSFADE_TRY(source->EndLog());
   std::error_code error;
   for (const char* part : {"journal", kDamagedJournal, "status.json", "status.json.next", "pause", "verify.lock",
                            kVerifyFolder, "history", kScratchFolder}) {

@@ -26,6 +26,7 @@ struct Config {
     std::string password_env;
     std::string password_file;
     std::string database;
+    std::string schema = "public";
     std::string tls = "required";
     std::string tls_ca;
     uint64_t server_id = 0;

@@ -236,7 +236,11 @@ Status Pipeline::BeginMigration() {
   for (const auto& route : routes.routes()) {
     schemas.push_back(route->source);
   }
-  CROSSFADE_ASSIGN(const Position start, StartPosition(schemas));
+  CROSSFADE_ASSIGN(const std::optional<Position> begun, source_->BeginLog(schemas));
+  Position start = begun.value_or(Position());
+  if (!begun) {
+    CROSSFADE_ASSIGN(start, StartPosition(schemas));
+  }
   CROSSFADE_TRY(SaveSchemas(journal_.get(), schemas));
   spdlog::info("migration {} begins at {}", config_.name, start.ToString());
   return journal_->Initialize(start, Seq{0});

@@ -25,13 +25,17 @@ void AddSource(Settings* list, Config* c) {
                    .key = "engine",
                    .field = &c->source.engine,
                    .meaning = "The source's kind of server.",
-                   .choices = {"mariadb", "mysql"}});
+                   .choices = {"mariadb", "mysql", "postgres"}});
   list->push_back({.section = s,
                    .key = "host",
                    .field = &c->source.host,
                    .meaning = "Host name or address; always reached over TCP ('localhost' too)."});
-  list->push_back(
-      {.section = s, .key = "port", .field = &c->source.port, .meaning = "TCP port.", .min = 1, .max = 65535});
+  list->push_back({.section = s,
+                   .key = "port",
+                   .field = &c->source.port,
+                   .meaning = "TCP port; of PostgreSQL as a rule 5432.",
+                   .min = 1,
+                   .max = 65535});
   list->push_back({.section = s,
                    .key = "socket",
                    .field = &c->source.socket,
@@ -57,6 +61,8 @@ void AddSource(Settings* list, Config* c) {
                    .meaning = "The database to move.",
                    .required = true,
                    .example = "shop"});
+  list->push_back(
+      {.section = s, .key = "schema", .field = &c->source.schema, .meaning = "PostgreSQL only: the schema to move."});
   list->push_back({.section = s,
                    .key = "tls",
                    .field = &c->source.tls,

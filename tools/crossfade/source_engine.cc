@@ -4,6 +4,7 @@
 
 #include "apply/postgres/pg_row_reader.h"
 #include "apply/postgres/pg_target.h"
+#include "capture/mysql/log_retention.h"
 #include "capture/mysql/mysql_source.h"
 #include "db/mysql/account.h"
 #include "db/mysql/catalog.h"
@@ -12,6 +13,7 @@
 #include "db/mysql/readiness.h"
 #include "snapshot/mysql/mysql_snapshot.h"
 #include "tools/crossfade/pipeline.h"
+#include "tools/crossfade/postgres_engine.h"
 
 namespace crossfade::tools {
 
@@ -63,6 +65,11 @@ class MySqlEngine : public SourceEngine {
     CROSSFADE_ASSIGN(const std::unique_ptr<Connection> connection, Connect());
     return mysql::ReadHead(*connection);
   }
+
+  Result<std::optional<Position>> BeginLog(const std::vector<TableSchema>&) override {
+    return std::optional<Position>();
+  }
+  Status EndLog() override { return {}; }
 
   Result<std::vector<std::string>> PreparedTransactions() override {
     CROSSFADE_ASSIGN(const std::unique_ptr<Connection> connection, Connect());
@@ -248,6 +255,9 @@ Status CheckTransforms(const apply::RouteSet& routes, const apply::TargetState& 
 }
 
 Result<std::unique_ptr<SourceEngine>> MakeSourceEngine(const Config& config) {
+  if (config.source.engine == "postgres") {
+    return MakePostgresEngine(config);
+  }
   mysql::ConnectionOptions options;
   options.host = config.source.host;
   options.port = static_cast<uint16_t>(config.source.port);

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -11,7 +12,7 @@
 #include "apply/route.h"
 #include "apply/row_reader.h"
 #include "apply/target.h"
-#include "capture/mysql/log_retention.h"
+#include "capture/retention.h"
 #include "capture/source.h"
 #include "core/error.h"
 #include "core/position.h"
@@ -36,9 +37,14 @@ class SourceEngine {
   virtual Result<std::vector<apply::Finding>> Check() = 0;
   virtual Result<SourceCatalog> ReadCatalog() = 0;
   virtual Result<Position> Head() = 0;
+  // Makes what the source must have for its log to be read, when the migration begins, and says where the log begins
+  // then. None: nothing is to be made, and any place will do. Can be repeated.
+  virtual Result<std::optional<Position>> BeginLog(const std::vector<TableSchema>& tables) = 0;
+  // Takes away what BeginLog made. Can be repeated.
+  virtual Status EndLog() = 0;
   // Ids of transactions that are prepared and neither committed nor rolled back: capture must not start behind them.
   virtual Result<std::vector<std::string>> PreparedTransactions() = 0;
-  // A position as an operator writes it: a GTID set or file:offset.
+  // A position as an operator writes it: a GTID set or file:offset; an LSN.
   virtual Result<Position> ParsePosition(const std::string& text) = 0;
   virtual Result<std::unique_ptr<PositionOrder>> Order() = 0;
   virtual Result<std::unique_ptr<capture::Source>> OpenSource(const std::vector<TableSchema>& tables,

@@ -90,6 +90,52 @@ TEST(BatchBuilder, RefusesIncompleteImagesAndOtherShapes) {
   EXPECT_EQ(same.Folded(), "insert t 1,2");
 }
 
+// What PostgreSQL's log leaves out need not be there; the row's identity, and what an insert needs, must.
+TEST(BatchBuilder, TakesImagesThatLackWhatDidNotChange) {
+  constexpr int64_t kNo = kLeftOut;
+  TableSchema table = MakeTable("t", {"id", "x", "big"}, {"id"});
+  const auto code = [&](const std::function<TestChange(const TableSchema&)>& change) {
+    TestBatch batch({table});
+    return CodeOf(batch.AddTransaction({change(batch.table("t"))}));
+  };
+  using Table = const TableSchema&;
+  const auto update = [](Table t) { return Update(t, {1, kNo, kNo}, {1, 5, kNo}); };
+  EXPECT_EQ(code(update), "CF1513");  // another engine's log has them all, or is set up wrongly
+  for (Column& column : table.columns) {
+    column.of_postgres = true;
+  }
+  EXPECT_EQ(code(update), "");
+  EXPECT_EQ(code([](Table t) { return Delete(t, {1, kNo, kNo}); }), "");
+  EXPECT_EQ(code([](Table t) { return Insert(t, {1, 5, kNo}); }), "CF1513");
+  EXPECT_EQ(code([](Table t) { return Update(t, {kNo, 5, kNo}, {1, 5, 9}); }), "CF1513");
+  EXPECT_EQ(code([](Table t) { return Update(t, {1, kNo, kNo}, {kNo, 5, 9}); }), "CF1513");
+  EXPECT_EQ(code([](Table t) { return Delete(t, {kNo, 5, 9}); }), "CF1513");
+  table.primary_key.clear();
+  EXPECT_EQ(code(update), "CF1513");  // without a key the whole old row tells it
+}
+
+// Hazard H23: the value that did not change is in no image, and perhaps in no chunk.
+TEST(BatchBuilder, ARowThatMovesIntoAnotherWindowMustBeWhole) {
+  constexpr int64_t kNo = kLeftOut;
+  TableSchema table = MakeTable("t", {"id", "x", "big"}, {"id"});
+  table.columns[0].of_postgres = true;
+  const std::vector<ChunkWindow> windows = {Chunk(std::nullopt, 10, 1, 1), Chunk(10, 20, 0, 2),
+                                            Chunk(20, std::nullopt, 3, 3)};
+  const auto moved = [&](Cells before, Cells after) {
+    TestBatch batch({table}, windows);
+    EXPECT_TRUE(batch.AddTransaction({}));
+    const Status added = batch.AddTransaction({Update(batch.table("t"), std::move(before), std::move(after))});
+    return added ? batch.Folded() : added.error().code;
+  };
+  EXPECT_EQ(moved({1, kNo, kNo}, {11, 0, kNo}), "CF1524");
+  EXPECT_EQ(moved({11, kNo, kNo}, {12, 0, kNo}), "CF1524");
+  EXPECT_EQ(moved({21, kNo, kNo}, {1, 0, kNo}), "CF1524");
+  EXPECT_EQ(moved({1, kNo, kNo}, {11, 0, 9}), "delete t 1,-,- / upsert t 11,0,9");
+  EXPECT_EQ(moved({1, kNo, kNo}, {21, 0, kNo}), "delete t 1,-,-");  // it is in the other chunk already
+  EXPECT_EQ(moved({1, kNo, kNo}, {2, 0, kNo}), "update t 1,-,->2,0,-");
+  EXPECT_EQ(moved({11, kNo, kNo}, {11, 0, kNo}), "update? t 11,-,->11,0,-");
+}
+
 TEST(BatchBuilder, ExactKeepsTheSourcesOrderAndTakesARange) {
   TestBatch batch({Plain()});
   const TableSchema& t = batch.table("t");

@@ -74,14 +74,15 @@ inline void AddForeignKey(TableSchema* child, const std::string& column, const s
   child->foreign_keys.push_back(key);
 }
 
-// Cells of an image; kNone is NULL.
+// Cells of an image; kNone is NULL, kLeftOut is not in the log.
 using Cells = std::vector<int64_t>;
 inline constexpr int64_t kNone = -1;
+inline constexpr int64_t kLeftOut = -2;
 
 inline std::vector<Value> Image(const Cells& cells) {
   std::vector<Value> image;
   for (const int64_t cell : cells) {
-    image.push_back(cell == kNone ? Value::Null() : Value::Int(cell));
+    image.push_back(cell == kNone ? Value::Null() : cell == kLeftOut ? Value::Absent() : Value::Int(cell));
   }
   return image;
 }
@@ -208,7 +209,8 @@ class TestBatch {
   static std::string Text(std::span<const Value> image) {
     std::string out;
     for (const Value& value : image) {
-      out += (out.empty() ? "" : ",") + (value.is_null() ? std::string("NULL") : std::to_string(value.i));
+      out += (out.empty() ? "" : ",");
+      out += value.is_null() ? "NULL" : value.is_absent() ? "-" : std::to_string(value.i);
     }
     return out;
   }

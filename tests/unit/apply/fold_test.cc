@@ -218,5 +218,67 @@ TEST(Fold, ManyKeysAndManySegments) {
   EXPECT_EQ(batch.builder().Folded().size(), 1U + 2 * 3000 - 1);
 }
 
+TableSchema OfPostgres(TableSchema table) {
+  for (Column& column : table.columns) {
+    column.of_postgres = true;
+  }
+  return table;
+}
+
+// PostgreSQL's log has of an old row the key alone, and of a new one not what is stored out of line and did not change.
+TEST(Fold, WhatTheLogLeftOutIsKeptFromTheChangeBefore) {
+  constexpr int64_t kNo = kLeftOut;
+  const auto net = [](const std::function<std::vector<TestChange>(const TableSchema&)>& changes) {
+    TestBatch batch({OfPostgres(MakeTable("t", {"id", "x", "big"}, {"id"}))});
+    return Fold(&batch, changes(batch.table("t")));
+  };
+  using Table = const TableSchema&;
+  EXPECT_EQ(net([](Table t) { return std::vector{Update(t, {1, kNo, kNo}, {1, 5, kNo})}; }), "update t 1,-,->1,5,-");
+  EXPECT_EQ(net([](Table t) {
+              return std::vector{Update(t, {1, kNo, kNo}, {1, 5, kNo}), Update(t, {1, kNo, kNo}, {1, 6, kNo})};
+            }),
+            "update t 1,-,->1,6,-");
+  EXPECT_EQ(net([](Table t) {
+              return std::vector{Update(t, {1, kNo, kNo}, {1, 5, kNo}), Update(t, {1, kNo, kNo}, {1, 6, 9})};
+            }),
+            "update t 1,-,->1,6,9");
+  // The second does not repeat what the first has set.
+  EXPECT_EQ(net([](Table t) {
+              return std::vector{Update(t, {1, kNo, kNo}, {1, 5, 9}), Update(t, {1, kNo, kNo}, {1, 6, kNo})};
+            }),
+            "update t 1,-,->1,5,9 / update t 1,-,->1,6,-");
+  EXPECT_EQ(net([](Table t) {
+              return std::vector{Insert(t, {1, 5, 9}), Update(t, {1, kNo, kNo}, {1, 6, kNo})};
+            }),
+            "insert t 1,5,9 / update t 1,-,->1,6,-");
+  EXPECT_EQ(net([](Table t) {
+              return std::vector{Update(t, {1, kNo, kNo}, {1, 5, kNo}), Delete(t, {1, kNo, kNo})};
+            }),
+            "delete t 1,-,-");
+  EXPECT_EQ(net([](Table t) {
+              return std::vector{Delete(t, {1, kNo, kNo}), Insert(t, {1, 5, 9})};
+            }),
+            "update t 1,-,->1,5,9");
+  // Of a row that lacks values no insert can be made.
+  EXPECT_EQ(net([](Table t) { return std::vector{Update(t, {1, kNo, kNo}, {2, 5, kNo})}; }), "update t 1,-,->2,5,-");
+  EXPECT_EQ(net([](Table t) {
+              return std::vector{Update(t, {1, kNo, kNo}, {2, 5, 9})};
+            }),
+            "delete t 1,-,- / insert t 2,5,9");
+}
+
+// A log that holds what foreign keys did says of every change that the target's must not act. What none of them can see
+// does not part the others.
+TEST(Fold, ChangesWithoutForeignKeysGoWithTheirNeighbours) {
+  std::vector<TableSchema> tables = Family(kCascade, kCascade);
+  tables.push_back(Plain());
+  TestBatch batch(tables);
+  const TableSchema& parent = batch.table("parent");
+  const TableSchema& t = batch.table("t");
+  EXPECT_EQ(Fold(&batch, {Insert(t, {1, 1}, kNoForeignKeyChecks), Delete(parent, {1, 1}, kNoForeignKeyChecks),
+                          Insert(t, {2, 1}, kNoForeignKeyChecks), Delete(parent, {2, 1}, kNoForeignKeyChecks)}),
+            "insert t 1,1 / delete unchecked parent 1,1 2,1 / insert unchecked t 2,1");
+}
+
 }  // namespace
 }  // namespace crossfade::apply

@@ -95,6 +95,33 @@ class PgSessionTest : public SessionTest {
   ApplyProgress progress_;
 };
 
+// What the log left out because it did not change stays as it is on the target.
+TEST_F(PgSessionTest, UpdatesSetOnlyWhatTheirImagesHold) {
+  auto session = Open();
+  const Cell left_out = Cell::Absent();
+  OwnedStep inserts(route("t"), StepKind::kInsert);
+  inserts.Row({}, {Int(1), Int(10), Text("a")})
+      .Row({}, {Int(2), Int(20), Text("b")})
+      .Row({}, {Int(3), Int(30), Text("c")});
+  OwnedStep updates(route("t"), StepKind::kUpdate);
+  updates.Row({Int(1), left_out, left_out}, {Int(1), Int(11), left_out})
+      .Row({Int(2), left_out, left_out}, {Int(2), left_out, Text("B")})
+      .Row({Int(3), left_out, left_out}, {Int(3), Cell::Null(), Text("C")});
+  EXPECT_EQ(Get(session->Commit(BatchOf({inserts.step, updates.step}, 5))).outcome, Outcome::kCommitted);
+  EXPECT_EQ(Ours(), "1|11|a 2|20|B 3|NULL|C");
+  OwnedStep moved(route("t"), StepKind::kUpdate);
+  moved.Row({Int(1), left_out, left_out}, {Int(7), left_out, left_out});
+  OwnedStep lenient(route("t"), StepKind::kUpdateIfThere);
+  lenient.Row({Int(2), left_out, left_out}, {Int(2), Int(22), left_out})
+      .Row({Int(9), left_out, left_out}, {Int(9), Int(1), left_out})
+      .Row({Int(3), left_out, left_out}, {Int(3), Int(33), Text("D")});
+  EXPECT_EQ(Get(session->Commit(BatchOf({moved.step, lenient.step}, 6))).outcome, Outcome::kCommitted);
+  EXPECT_EQ(Ours(), "2|22|B 3|33|D 7|11|a");
+  OwnedStep missing(route("t"), StepKind::kUpdate);
+  missing.Row({Int(9), left_out, left_out}, {Int(9), Int(1), left_out});
+  EXPECT_EQ(Get(session->Commit(BatchOf({missing.step}, 7))).outcome, Outcome::kRejected);
+}
+
 TEST_F(PgSessionTest, CommitsStepsWithTheirProgress) {
   auto session = Open();
   OwnedStep inserts(route("t"), StepKind::kInsert);

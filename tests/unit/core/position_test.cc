@@ -33,6 +33,9 @@ TEST(Position, IsShownToPeople) {
   EXPECT_EQ((Position{.file = "binlog.000003", .offset = 4567}).ToString(), "binlog.000003:4567");
   EXPECT_EQ((Position{.set = "0-1-42", .file = "binlog.000003", .offset = 4567}).ToString(),
             "0-1-42 (binlog.000003:4567)");
+  EXPECT_EQ((Position{.last = "737", .offset = 0x15785B0}).ToString(), "0/15785B0");
+  EXPECT_EQ((Position{.offset = 0x2'0000'0001}).ToString(), "2/1");
+  EXPECT_EQ((Position{.set = "737:739:738", .offset = 0x15785B0}).ToString(), "737:739:738 (0/15785B0)");
 }
 
 TEST(Position, EmptyKnowsNoPlace) {
@@ -40,6 +43,7 @@ TEST(Position, EmptyKnowsNoPlace) {
   EXPECT_TRUE((Position{.server = "uuid"}).empty());
   EXPECT_FALSE((Position{.set = "0-1-42"}).empty());
   EXPECT_FALSE((Position{.file = "binlog.000003"}).empty());
+  EXPECT_FALSE((Position{.offset = 1}).empty());
 }
 
 }  // namespace

@@ -38,7 +38,9 @@ TableSchema FullTable() {
   half.generation_expression = "`price` / 2";
   half.comment = "worked out";
   half.length = uint64_t{1} << 40;
-  table.columns = {id, price, state, changed, half};
+  Column span{.name = "span", .type = ColumnType::kNative, .source_type = "tstzrange"};
+  span.of_postgres = true;
+  table.columns = {id, price, state, changed, half, span};
   table.primary_key = {{.column = 0}};
   table.keys = {{.name = "k", .unique = true, .parts = {{.column = 2, .prefix = 10, .descending = true}}},
                 {.name = "f", .parts = {{.column = 2}}, .method = "FULLTEXT"}};

@@ -47,6 +47,11 @@ TEST(Value, IsShownToPeople) {
   EXPECT_EQ(ToDisplay(Value::OfInt(ValueKind::kTimestamp, kZeroTimestamp)), "0000-00-00 00:00:00");
   EXPECT_EQ(ToDisplay(Value::OfInt(ValueKind::kTimestamp, 1'709'164'800'000'000)), "2024-02-29 00:00:00.000000Z");
   EXPECT_EQ(ToDisplay(Value::OfInt(ValueKind::kTimestamp, -1)), "1969-12-31 23:59:59.999999Z");
+  EXPECT_EQ(ToDisplay(Value::OfInt(ValueKind::kTimestamp, kTimestampMinusInfinity)), "-infinity");
+  EXPECT_EQ(ToDisplay(Value::OfInt(ValueKind::kDateTime, kDateInfinity)), "infinity");
+  EXPECT_EQ(ToDisplay(Value::OfInt(ValueKind::kDate, kDateMinusInfinity)), "-infinity");
+  EXPECT_EQ(ToDisplay(Value::OfInt(ValueKind::kDate, PackDate(-43, 3, 15))), "0044-03-15 BC");
+  EXPECT_EQ(ToDisplay(Value::OfBytes(ValueKind::kNative, "[1,3)")), "'[1,3)'");
 }
 
 TEST(Value, LongOnesAreCutAndSaySo) {
@@ -71,6 +76,24 @@ TEST(Dates, PackingKeepsEveryDateOfTheServers) {
       }
     }
   }
+}
+
+TEST(Dates, PackingKeepsTheYearsBeforeTheFirst) {
+  for (const int year : {-1, -43, -4712, kFirstDateTimeYear, kLastDateTimeYear}) {
+    for (const int month : {1, 7, 12}) {
+      const CivilDate date = UnpackDate(PackDate(year, month, 31));
+      ASSERT_EQ(date.year, year);
+      ASSERT_EQ(date.month, month);
+      ASSERT_EQ(date.day, 31);
+      const int64_t packed = PackDateTime(PackDate(year, month, 31), 86'399'999'999);
+      ASSERT_EQ(DateOfDateTime(packed), PackDate(year, month, 31));
+      ASSERT_EQ(MicrosOfDateTime(packed), 86'399'999'999);
+      ASSERT_LT(kDateMinusInfinity, packed);
+      ASSERT_GT(kDateInfinity, packed);
+    }
+  }
+  EXPECT_LT(PackDate(-1, 12, 31), PackDate(0, 1, 1));
+  EXPECT_LT(PackDateTime(PackDate(-1, 12, 31), 86'399'999'999), PackDateTime(PackDate(0, 1, 1), 0));
 }
 
 TEST(Dates, PackedDatesSortAsDatesDo) {

@@ -72,7 +72,7 @@ std::vector<Value> EveryKindOfValue() {
        {std::string_view(), std::string_view("a"), std::string_view("123456"), std::string_view("1234567"),
         std::string_view("\0\xff", 2), std::string_view(kLong), std::string_view(kHuge)}) {
     for (const ValueKind kind : {ValueKind::kDecimal, ValueKind::kText, ValueKind::kBytes, ValueKind::kJson,
-                                 ValueKind::kUuid, ValueKind::kInet, ValueKind::kVector}) {
+                                 ValueKind::kUuid, ValueKind::kInet, ValueKind::kVector, ValueKind::kNative}) {
       values.push_back(Value::OfBytes(kind, text));
     }
   }

@@ -349,6 +349,28 @@ TEST_F(JournalTest, PrefixWithinIsTheLongestContained) {
   EXPECT_EQ(Get(journal_->PrefixWithin(MakePosition(5000), NumberOrder())), Seq{100});
 }
 
+// Sees all up to a number, and transaction 3 only much later: it was committed, and not yet visible.
+class SnapshotOrder final : public PositionOrder {
+ public:
+  Result<bool> Contains(const Position& upto, const Position& transaction) const override {
+    const bool late = transaction == MakePosition(3) && !*NumberOrder().Contains(upto, MakePosition(4995));
+    return late ? Result<bool>(false) : NumberOrder().Contains(upto, transaction);
+  }
+  bool HasBorder(const Position& /*upto*/) const override { return false; }
+};
+
+// Hazard H4: a commit is in the log before it can be seen, and thousands behind it may be seen at once.
+TEST_F(JournalTest, PrefixWithinEndsBeforeWhatIsNotSeenHoweverFarBelow) {
+  for (int id = 1; id <= 5000; ++id) {
+    Check(AppendOne(writer(), table_, id));
+  }
+  Check(writer().Sync());
+  EXPECT_EQ(Get(journal_->PrefixWithin(MakePosition(4990), SnapshotOrder())), Seq{2});
+  EXPECT_EQ(Get(journal_->PrefixWithin(MakePosition(4999), SnapshotOrder())), Seq{4999});
+  EXPECT_EQ(Get(journal_->PrefixWithin(MakePosition(4990), SnapshotOrder())), Seq{2});
+  EXPECT_EQ(Get(journal_->PrefixWithin(MakePosition(6000), SnapshotOrder())), Seq{5000});
+}
+
 class FollowedJournalTest : public JournalTest {
  protected:
   std::unique_ptr<Journal> Follow() { return Get(Journal::OpenForReading(options_, scratch_.path())); }

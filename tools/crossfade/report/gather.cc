@@ -167,8 +167,11 @@ class Gatherer {
     const std::string where = config_.source.socket.empty()
                                   ? fmt::format("{}:{}", config_.source.host, config_.source.port)
                                   : config_.source.socket;
-    data_.source = fmt::format("{} at {}, database {}", config_.source.engine == "mysql" ? "MySQL" : "MariaDB", where,
-                               config_.source.database);
+    data_.source = fmt::format("{} at {}, database {}",
+                               config_.source.engine == "mysql"      ? "MySQL"
+                               : config_.source.engine == "postgres" ? "PostgreSQL"
+                                                                     : "MariaDB",
+                               where, config_.source.database);
     data_.target = fmt::format("PostgreSQL at {}:{}, database {}, schema {}", config_.target.host, config_.target.port,
                                config_.target.database, config_.target.schema);
     if (config_.tenant.mode == "column") {
