@@ -245,7 +245,7 @@ class Server:
     def prepare(self, run):
         self.run = run
         self.directory = run.subdirectory(self.engine)
-        self.port = free_port()
+        self.port = self.wanted_port or free_port()
         self.data = os.path.join(self.directory, "data")
         subprocess.run(["cp", "-a", "--reflink=auto", run.template(self), self.data], check=True)
         if os.getuid() == 0:
@@ -264,6 +264,8 @@ class Server:
                 break
             self.port = free_port()
         raise ServerError("%s did not start:\n%s" % (self.engine, self.log_tail(3000)))
+
+    wanted_port = None  # for one that takes another's place
 
     # True: the program is started as its account. False: it is told the account and changes to it by itself.
     drops_rights = False

@@ -5,6 +5,7 @@ import time
 import forward
 import migration
 import pymysql
+import servers
 from losing import COUNTED
 from stage import Background, expect, hazard, wait_until
 
@@ -117,6 +118,49 @@ def source_and_replica_change_places(scene):
     expect(move.status()["apply"]["divergences"] == 0, "divergences were met")
     scene.catch_up_and_compare(move)
     address.close()
+
+
+@hazard("H22", engines=("mariadb",), quick=False)
+def a_server_built_anew_takes_its_old_place(scene):
+    """Fail-over, and back to a server built anew under the old name, whose log begins again at its first file: the copy's places in the old log say nothing of it."""
+    old = scene.own_source("--server-id=11", "--log-slave-updates")
+    other = scene.own_source("--server-id=12", "--log-slave-updates")
+    scene.source = old
+    old.client("FLUSH BINARY LOGS; FLUSH BINARY LOGS; FLUSH BINARY LOGS; FLUSH BINARY LOGS")
+    scene.schema(COUNTED)
+    replicate(other, old)
+    move = scene.migration(journal__keep_s=0)
+    move.run_until_caught_up()
+    wait_replicated(other, old)
+    old.kill()
+    promote(other)
+    follow(scene, move, other)
+    other.client("UPDATE counter SET n = n + 1", scene.database)
+    move.run_until_caught_up()
+
+    again = servers.source_server("mariadb", "--server-id=11", "--log-slave-updates")
+    again.wanted_port = old.port
+    scene.own_servers.append(scene.run.start(again))
+    begin = other.position()
+    again.client("SET sql_log_bin = 0; CREATE DATABASE {0}; USE {0}; {1} UPDATE counter SET n = n + 1".format(scene.database, COUNTED))
+    again.client(REPLICATE["mariadb"].format(port=other.port).replace("@@GLOBAL.gtid_binlog_pos", "'%s'" % begin))
+    other.client("UPDATE counter SET n = n + 1", scene.database)
+    wait_replicated(again, other)
+    promote(again)
+    move.run_until_caught_up()
+    other.kill()
+    follow(scene, move, again)
+    again.client("INSERT INTO keyless VALUES (776)", scene.database)
+    move.run_until_caught_up(timeout_s=30)  # it does not wait for a place that this log is far from
+    again.client("INSERT INTO keyless VALUES (777); INSERT INTO counter VALUES (50, 50);" + "FLUSH BINARY LOGS;" * 6 + "INSERT INTO keyless VALUES (778)", scene.database)
+    move.run_until_caught_up(timeout_s=30)  # nor passes by what lies in front of it
+    scene.compare(move)
+
+
+def follow(scene, move, source):
+    scene.source = move.source = source
+    move.settings["source.port"] = source.port
+    move.write()
 
 
 @hazard("H22", quick=False)

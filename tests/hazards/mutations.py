@@ -153,6 +153,9 @@ mutant("H22", "only GTIDs are compared, neither the place in the log nor when it
 mutant("H22", "a server is followed that lacks what was applied", "promoted_replica_lacks_what_was_applied",
        ("capture/mysql/mysql_source.cc", "    return Lost(from, missing.ToString());", "    return {};"), engine="mysql")
 
+mutant("H22", "the copy's places are compared with any later log of that name", "a_server_built_anew_takes_its_old_place",
+       ("tools/crossfade/follow_stage.cc", "  if (HasFact(kWindowsPassedFact)) {", "  if (HasFact(kWindowsPassedFact) && false) {"))
+
 mutant("H24", "parts of a transaction without its end are left behind the journal's tail", "half_of_a_transaction_that_the_source_forgot",
        ("state/journal_open.cc", "  CROSSFADE_TRY(DropUncommitted());\n", ""))
 mutant("H24", "the journal is never freed", "journal_is_freed_of_what_is_applied",

@@ -109,6 +109,9 @@ Status Pipeline::FollowOnce() {
   CROSSFADE_ASSIGN(const apply::TargetState state, target_->ReadState());
   target_state_.facts = state.facts;
   CROSSFADE_TRY(Regain(state));
+  if (HasFact(kWindowsPassedFact)) {
+    return ApplyUntil(apply::Windows(), AppliedBy(state), std::nullopt);
+  }
   CROSSFADE_TRY(WaitCaptured(DistinctHighs(state.chunks)));
   CROSSFADE_ASSIGN(const apply::Windows windows, apply::Windows::FromMarks(state.chunks, journal_.get(), *order_));
   if (!HasFact("analyzed")) {
@@ -125,7 +128,14 @@ Status Pipeline::FollowOnce() {
       return FollowOnce();
     }
   }
-  return ApplyUntil(windows, AppliedBy(state), std::nullopt);
+  if (AppliedBy(state) < windows.MaxHigh()) {
+    CROSSFADE_TRY(ApplyUntil(windows, AppliedBy(state), windows.MaxHigh()));
+    return halt_.stop_requested() ? Status() : FollowOnce();
+  }
+  // The places in the log that the copy's chunks remember say nothing any more. They must not be asked again: a server
+  // that takes the source's place under its old name has other logs of the same names.
+  CROSSFADE_TRY(AddFact(kWindowsPassedFact));
+  return ApplyUntil(apply::Windows(), AppliedBy(state), std::nullopt);
 }
 
 Status Pipeline::BuildKeys() {

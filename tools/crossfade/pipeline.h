@@ -131,6 +131,9 @@ class Pipeline {
 // All chunks were read from one state: low = high everywhere, at one Position.
 bool AreOnePosition(const std::vector<ChunkMark>& marks);
 
+// The fact that apply has passed the windows of all chunks, for good.
+inline constexpr const char* kWindowsPassedFact = "windows_passed";
+
 // Where --rebuild-journal puts the journal that it found, in the state directory.
 inline constexpr const char* kDamagedJournal = "journal.damaged";
 

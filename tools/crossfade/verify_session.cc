@@ -47,6 +47,9 @@ Status RequireFollowing(const apply::TargetState& state, state::Journal* journal
                 "put the right state directory back"};
     return Fail(std::move(error));
   }
+  if (has(kWindowsPassedFact)) {
+    return {};
+  }
   CROSSFADE_ASSIGN(const apply::Windows windows, apply::Windows::FromMarks(state.chunks, journal, order));
   for (const apply::Progress& progress : state.progress) {
     if (progress.low < windows.MaxHigh()) {
