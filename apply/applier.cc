@@ -359,6 +359,14 @@ Status Applier::TolerateChange(size_t index, const std::string& reason, size_t t
     return Fail(DivergenceError(divergence));
   }
   const bool skip = options_.on_divergence == OnDivergence::kSkip;
+  if (!skip &&
+      builder_.TakesOthersAlong(index)) {  // a delete and an insert would take away the rows that should follow
+    Error error = DivergenceError(divergence);
+    error.fix =
+        "rows refer to this one by what changes, so that it is not repaired: make the target's row as 'before' "
+        "says, and take away one that stands where it goes";
+    return Fail(std::move(error));
+  }
   exceptions_.tolerated[number] = skip ? Tolerance::kSkip : Tolerance::kMakeItSo;
   divergence.action = skip ? "skipped" : "repaired";
   divergences_.push_back(std::move(divergence));

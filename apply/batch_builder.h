@@ -52,6 +52,11 @@ class BatchBuilder {
   size_t rows() const { return changes_.size(); }
   const PendingChange& change(size_t index) const { return changes_[index]; }
   RowChange Images(size_t index) const { return ImagesOf(changes_[index], values_); }
+  // It gives a row another key, and rows that refer to it follow by the target's foreign keys.
+  bool TakesOthersAlong(size_t index) const {
+    const PendingChange& change = changes_[index];
+    return change.kind == ChangeKind::kUpdate && !WithoutActions(change) && Acts(change, values_);
+  }
 
   // The net effect of all.
   std::vector<Step> Folded();

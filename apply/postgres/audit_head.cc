@@ -21,9 +21,8 @@ Result<std::unique_ptr<PgAuditHead>> PgAuditHead::Open(const PgTargetOptions& op
   postgres::ConnectionOptions connection_options = options.connection;
   connection_options.connect_timeout_s = kConnectTimeoutS;
   CROSSFADE_ASSIGN(auto connection, postgres::Connection::Open(connection_options));
-  CROSSFADE_TRY(
-      connection->Execute("SET statement_timeout = '5s'; SELECT set_config('synchronous_commit', 'on', false)"
-                          " WHERE current_setting('synchronous_commit') = 'off'"));
+  CROSSFADE_TRY(connection->Execute("SET statement_timeout = '5s'"));
+  CROSSFADE_TRY(connection->CommitDurably());
   return std::unique_ptr<PgAuditHead>(new PgAuditHead(std::move(connection), options));
 }
 

@@ -381,9 +381,7 @@ Result<std::unique_ptr<ChunkLoader>> OpenChunkLoader(const ChunkLoaderOptions& o
   }
   CROSSFADE_ASSIGN(auto connection, Connection::Open(options.connection));
   // A mark that is durable on the target is what lets the journal and the source forget.
-  CROSSFADE_TRY(
-      connection->Execute("SELECT set_config('synchronous_commit', 'on', false)"
-                          " WHERE current_setting('synchronous_commit') = 'off'"));
+  CROSSFADE_TRY(connection->CommitDurably());
   return std::make_unique<PgChunkLoader>(options, std::move(connection), std::move(tenant_field));
 }
 

@@ -39,9 +39,7 @@ class SharedConnection {
     if (!connection_) {
       CROSSFADE_ASSIGN(connection_, Connection::Open(options_));
       // Only what the disk holds counts as done.
-      CROSSFADE_TRY(
-          connection_->Execute("SELECT set_config('synchronous_commit', 'on', false)"
-                               " WHERE current_setting('synchronous_commit') = 'off'"));
+      CROSSFADE_TRY(connection_->CommitDurably());
     }
     auto result = body(connection_.get());
     if (!result &&

@@ -152,11 +152,11 @@ void PgSession::GiveBack() {
 
 Status PgSession::Open() {
   CROSSFADE_TRY(connection_->Execute(kSessionSetup));
-  // "off" where asked for; anything stronger that the account has by default stays.
-  CROSSFADE_TRY(connection_->Execute(
-      options_.synchronous_commit
-          ? "SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') = 'off'"
-          : "SET synchronous_commit = off"));
+  if (options_.synchronous_commit) {
+    CROSSFADE_TRY(connection_->CommitDurably());
+  } else {
+    CROSSFADE_TRY(connection_->Execute("SET synchronous_commit = off"));
+  }
   DefineStatements();
   return MakeProgressRow();
 }

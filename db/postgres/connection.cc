@@ -377,6 +377,14 @@ Result<ResultSet> Connection::Query(const std::string& sql, const std::vector<st
   return ReadResult(result.get());
 }
 
+Status Connection::CommitDurably() {
+  // Set here also where it is on: a reload of the server's configuration moves what a session has not set itself.
+  CROSSFADE_TRY(
+      Execute("SELECT set_config('synchronous_commit', CASE current_setting('synchronous_commit') WHEN 'off' THEN 'on'"
+              " ELSE current_setting('synchronous_commit') END, false)"));
+  return {};
+}
+
 Result<std::optional<std::string>> Connection::Scalar(const std::string& sql,
                                                       const std::vector<std::optional<std::string>>& parameters) {
   CROSSFADE_ASSIGN(ResultSet set, Query(sql, parameters));

@@ -95,6 +95,10 @@ class Connection {
   // One statement with binary parameters that selects; rows as they arrive.
   Status QueryBinary(const std::string& sql, std::span<const Parameter> parameters, const FieldsSink& sink);
 
+  // Every commit of this session waits for the disk, whatever the server's setting is or becomes; a stronger one of the
+  // account stays.
+  Status CommitDurably();
+
   std::string Literal(std::string_view text) const;
   static std::string Identifier(std::string_view name);
 

@@ -380,6 +380,22 @@ def divergence_stops_and_is_repaired_when_asked(scene):
     scene.catch_up_and_compare(move)
 
 
+@hazard("divergence", "H1")
+def a_repaired_key_does_not_cascade_its_children_away(scene):
+    """The new key is taken on the target: to delete the old row and write the new one would delete the children that should follow."""
+    move = started(scene, "CREATE TABLE p (id INT PRIMARY KEY, v INT); CREATE TABLE c (id INT PRIMARY KEY, pid INT, FOREIGN KEY (pid) REFERENCES p (id)"
+                   " ON DELETE CASCADE ON UPDATE CASCADE); INSERT INTO p VALUES (1, 1), (2, 2); INSERT INTO c VALUES (10, 1), (11, 1), (12, 2)",
+                   apply__on_divergence="repair")
+    scene.on_target("INSERT INTO p (tenant_id, id, v) VALUES ('acme', 5, 0)")
+    scene.sql("UPDATE p SET id = 5 WHERE id = 1")
+    scene.expect_exit(move, 5, "rows refer to this one by what changes")
+    expect(scene.on_target("SELECT count(*) FROM c").strip() == "3", "children are gone")
+    scene.on_target("DELETE FROM p WHERE id = 5")
+    move.start()
+    move.wait_phase("following")
+    scene.catch_up_and_compare(move)
+
+
 @hazard("logs", quick=False)
 def log_rotates_and_source_restarts(scene):
     source = scene.own_source("--max-binlog-size=4096")

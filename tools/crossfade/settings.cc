@@ -281,13 +281,15 @@ void AddApplyAndTypes(Settings* list, Config* c) {
                    .meaning = "With continuous: seconds from the beginning of one pass over all tables to the next.",
                    .min = 60,
                    .max = 31'536'000});
-  list->push_back({.section = "apply",
-                   .key = "on_divergence",
-                   .field = &c->apply.on_divergence,
-                   .meaning =
-                       "What to do when a row to change is not there, or a row to insert is: 'stop' (exit code 5), "
-                       "'repair' (make it as the source says) or 'skip'. Each one is recorded.",
-                   .choices = {"stop", "repair", "skip"}});
+  list->push_back(
+      {.section = "apply",
+       .key = "on_divergence",
+       .field = &c->apply.on_divergence,
+       .meaning =
+           "What to do when a row to change is not there, or a row to insert is: 'stop' (exit code 5), "
+           "'repair' (make it as the source says; it stops where rows that refer to it would follow a changed key) or "
+           "'skip'. Each one is recorded.",
+       .choices = {"stop", "repair", "skip"}});
   list->push_back({.section = "apply",
                    .key = "max_batch_kib",
                    .field = &c->apply.max_batch_kib,

@@ -64,6 +64,19 @@ TEST(ConnectTest, NobodyListens) {
 
 using ConnectionTest = ServerTest;
 
+// Set by the session itself: a reload of the server's configuration does not move it.
+TEST_F(ConnectionTest, CommitsDurablyWhateverTheServerSays) {
+  const char* const kSource = "SELECT setting || ' by ' || source FROM pg_settings WHERE name = 'synchronous_commit'";
+  ASSERT_TRUE(connection_->CommitDurably());
+  EXPECT_EQ(Ask(kSource), "on by session");
+  ASSERT_TRUE(connection_->Execute("SET synchronous_commit = off"));
+  ASSERT_TRUE(connection_->CommitDurably());
+  EXPECT_EQ(Ask(kSource), "on by session");
+  ASSERT_TRUE(connection_->Execute("SET synchronous_commit = remote_apply"));
+  ASSERT_TRUE(connection_->CommitDurably());
+  EXPECT_EQ(Ask(kSource), "remote_apply by session");
+}
+
 TEST_F(ConnectionTest, WrongDatabaseIsConfig) {
   options_.database = "no_such_database";
   auto connection = Connection::Open(options_);
