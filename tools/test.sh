@@ -161,19 +161,31 @@ check_configuration_page() {
   build/tools/crossfade/crossfade config --page | diff docs/configuration.md - ||
     { echo "mend it with: build/tools/crossfade/crossfade config --page > docs/configuration.md"; return 1; }
 }
-# The programs once more, with sanitizers, in build/<name>: sanitized NAME CMAKE-ARGUMENT TARGET...
-sanitized() {
-  local name=$1 argument=$2 begun=$SECONDS
+# The programs once more, with sanitizers, in build/<name>: build_sanitized NAME CMAKE-ARGUMENT TARGET...
+build_sanitized() {
+  local name=$1 argument=$2
   shift 2
-  say "build with sanitizers: $name"
-  if ! { cmake -S . -B "build/$name" -G Ninja -DCMAKE_BUILD_TYPE=RelWithDebInfo $argument >"$logs/cmake-$name.log" 2>&1 &&
-    nice ninja -C "build/$name" -j "$jobs" "$@" >"$logs/build-$name.log" 2>&1; }; then
-    tail -n 40 "$logs/cmake-$name.log" "$logs/build-$name.log"
-    failed=$((failed + 1))
-    summary+=("the build with sanitizers failed: $name")
-    return 1
-  fi
-  summary+=("build $name: $((SECONDS - begun)) s")
+  rm -f "$logs/built-$name"
+  cmake -S . -B "build/$name" -G Ninja -DCMAKE_BUILD_TYPE=RelWithDebInfo $argument >"$logs/cmake-$name.log" 2>&1 &&
+    ninja -C "build/$name" -j "$jobs" "$@" >"$logs/build-$name.log" 2>&1 && touch "$logs/built-$name"
+}
+
+# Built while the tests run, in what time these leave idle: most of a test is waiting.
+build_all_sanitized() {
+  local units=() folder
+  for folder in tests/unit/*/; do units+=("unit_$(basename "$folder")"); done
+  export ASAN_OPTIONS=detect_leaks=0
+  build_sanitized thread "-DCROSSFADE_SANITIZE=thread" crossfade
+  build_sanitized address "-DCROSSFADE_SANITIZE=address,undefined" crossfade "${units[@]}"
+  build_sanitized fuzz "-DCMAKE_C_COMPILER=clang-16 -DCMAKE_CXX_COMPILER=clang++-16 -DCROSSFADE_FUZZ=ON" binlog_fuzz journal_fuzz
+}
+
+sanitized() {
+  [ ! -e "$logs/built-$1" ] || return 0
+  tail -n 40 "$logs/cmake-$1.log" "$logs/build-$1.log"
+  failed=$((failed + 1))
+  summary+=("the build with sanitizers failed: $1")
+  return 1
 }
 
 # A decoder under libFuzzer, for some seconds.
@@ -186,29 +198,36 @@ fuzz() {
 
 # Addresses and undefined behaviour over the unit tests and the cases, threads over the pipeline, decoders fed with noise.
 sanitizer_tests() {
-  local units=() folder seconds=20
-  for folder in tests/unit/*/; do units+=("unit_$(basename "$folder")"); done
+  local seconds=20 begun=$SECONDS
+  say "waiting for the builds with sanitizers"
+  wait "$builder"
+  summary+=("waited for the builds with sanitizers: $((SECONDS - begun)) s")
   [ "$mode" = full ] && seconds=300
   # Leaks are left out: looking for them needs ptrace, which a container may forbid.
   export ASAN_OPTIONS=detect_leaks=0 UBSAN_OPTIONS=print_stacktrace=1 TSAN_OPTIONS="halt_on_error=1 suppressions=$root/tests/sanitizers/threads.txt"
-  if sanitized address "-DCROSSFADE_SANITIZE=address,undefined" crossfade "${units[@]}"; then
+  if sanitized address; then
     unit_build=$root/build/address run_tests unit-address "$python" tests/harness/servers.py mariadb $mysql postgres -- bash -c unit_tests
     CROSSFADE_PROGRAM=$root/build/address/tools/crossfade/crossfade run_tests cases-address "$python" tests/run_cases.py --variant plain
   fi
-  if sanitized thread "-DCROSSFADE_SANITIZE=thread" crossfade; then
+  if sanitized thread; then
     CROSSFADE_PROGRAM=$root/build/thread/tools/crossfade/crossfade run_tests hazards-thread "$python" tests/hazards/run_hazards.py --workers 1 \
       --filter 'readers_see_one_state|unique_value_moves|cascades_and_changes|second_tenant_comes_to|connections_are_cut'
   fi
-  if sanitized fuzz "-DCMAKE_C_COMPILER=clang-16 -DCMAKE_CXX_COMPILER=clang++-16 -DCROSSFADE_FUZZ=ON" binlog_fuzz journal_fuzz; then
+  if sanitized fuzz; then
     check "fuzz binlog" fuzz binlog "$seconds"
     check "fuzz journal" fuzz journal "$seconds"
   fi
   unset ASAN_OPTIONS UBSAN_OPTIONS TSAN_OPTIONS
 }
 unit_build=$root/build
-export -f unit_tests
+export -f unit_tests build_sanitized build_all_sanitized
 export root logs python jobs filter unit_build
 
+if [ -z "$filter" ] && [ "$mode" != quick ]; then
+  chrt --idle 0 bash -c build_all_sanitized &
+  builder=$!
+  trap 'pkill -P "$builder"; kill "$builder" 2>/dev/null' EXIT
+fi
 if [ -z "$filter" ]; then
   check "format" check_format
   check "includes" "$python" tools/check_includes.py
