@@ -167,7 +167,7 @@ build_sanitized() {
   shift 2
   rm -f "$logs/built-$name"
   cmake -S . -B "build/$name" -G Ninja -DCMAKE_BUILD_TYPE=RelWithDebInfo $argument >"$logs/cmake-$name.log" 2>&1 &&
-    ninja -C "build/$name" -j "$jobs" "$@" >"$logs/build-$name.log" 2>&1 && touch "$logs/built-$name"
+    { ninja -C "build/$name" -j "$jobs" "$@" >"$logs/build-$name.log" 2>&1 & } && wait $! && touch "$logs/built-$name"
 }
 
 # Built while the tests run, in what time these leave idle: most of a test is waiting.
@@ -175,11 +175,13 @@ build_all_sanitized() {
   local units=() folder
   for folder in tests/unit/*/; do units+=("unit_$(basename "$folder")"); done
   export ASAN_OPTIONS=detect_leaks=0
+  trap 'kill $(jobs -p) 2>/dev/null; exit 1' TERM
   build_sanitized thread "-DCROSSFADE_SANITIZE=thread" crossfade
   build_sanitized address "-DCROSSFADE_SANITIZE=address,undefined" crossfade "${units[@]}"
   build_sanitized fuzz "-DCMAKE_C_COMPILER=clang-16 -DCMAKE_CXX_COMPILER=clang++-16 -DCROSSFADE_FUZZ=ON" binlog_fuzz journal_fuzz
 }
 
+# Whether that build is there; says why where it is not.
 sanitized() {
   [ ! -e "$logs/built-$1" ] || return 0
   tail -n 40 "$logs/cmake-$1.log" "$logs/build-$1.log"
@@ -226,7 +228,7 @@ export root logs python jobs filter unit_build
 if [ -z "$filter" ] && [ "$mode" != quick ]; then
   chrt --idle 0 bash -c build_all_sanitized &
   builder=$!
-  trap 'pkill -P "$builder"; kill "$builder" 2>/dev/null' EXIT
+  trap 'kill $(jobs -p) 2>/dev/null' EXIT
 fi
 if [ -z "$filter" ]; then
   check "format" check_format
