@@ -68,4 +68,35 @@ Status CheckLogMark(mysql::Connection& connection, const Position& from, const s
   return Fail(std::move(error));
 }
 
+Status CheckSameServer(mysql::Connection& connection, const Position& from, const std::vector<LogMark>& known) {
+  const std::string identity = connection.server().identity;
+  const auto mark =
+      std::find_if(known.rbegin(), known.rend(), [&](const LogMark& one) { return one.server == identity; });
+  if (from.server == identity || mark == known.rend()) {
+    return {};
+  }
+  const auto begun = ReadLogBegin(connection, mark->file);
+  if (!begun && begun.error().error_class == ErrorClass::kReconnect) {
+    return Fail(begun.error());
+  }
+  const std::optional<int64_t> now = begun ? *begun : std::nullopt;
+  if (now == mark->begun_s) {
+    return {};
+  }
+  Error error;
+  error.error_class = ErrorClass::kConfig;
+  error.code = "CF1216";
+  error.component = kComponent;
+  error.message = fmt::format(
+      "the copy remembers places in the log of {}, and this is another server of that name, or one whose log was "
+      "purged or reset since: its places would be taken for the old ones",
+      identity);
+  error.object = mark->file;
+  error.found = now ? fmt::format("begun at {}, not at {}", *now, mark->begun_s) : "not there";
+  error.fix = fmt::format(
+      "connect to {} until 'crossfade status' says following, then to this server; or 'crossfade abort', and copy anew",
+      from.server);
+  return Fail(std::move(error));
+}
+
 }  // namespace crossfade::capture

@@ -19,6 +19,11 @@ namespace crossfade::capture {
 // is asked when `known` has no mark of that file.
 Status CheckLogMark(mysql::Connection& connection, const Position& from, const std::vector<LogMark>& known);
 
+// For who compares places in logs by server, file and offset: a server that takes the place of `from.server` may have
+// been read before, and be another one by now, under the same name. The last file that `known` has of it must still be
+// there, and have begun when it did; else Config CF1216. `connection`: of its own, useless afterwards.
+Status CheckSameServer(mysql::Connection& connection, const Position& from, const std::vector<LogMark>& known);
+
 // When a file was begun, by the server's clock, as its first event says; none if the server does not give the file.
 // `connection`: of its own, useless afterwards.
 Result<std::optional<int64_t>> ReadLogBegin(mysql::Connection& connection, const std::string& file);

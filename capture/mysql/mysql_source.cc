@@ -341,7 +341,7 @@ Status MySqlSource::OpenLog(const Position& from) {
   } else {
     CROSSFADE_TRY(CheckFile(server, from));
   }
-  CROSSFADE_TRY(CheckMark(from));
+  CROSSFADE_TRY(CheckMarks(from));
 
   CROSSFADE_ASSIGN(reading_->charset_connection, Connection::Open(options_.connection));
   Connection& other = *reading_->charset_connection;
@@ -382,7 +382,7 @@ Status MySqlSource::OpenLog(const Position& from) {
   return {};
 }
 
-Status MySqlSource::CheckMark(const Position& from) {
+Status MySqlSource::CheckMarks(const Position& from) {
   if (options_.known_logs.empty()) {
     return {};
   }
@@ -391,7 +391,11 @@ Status MySqlSource::CheckMark(const Position& from) {
     const std::lock_guard lock(mutex_);
     live_head_ = asked.get();
   }
+  // At most one of the two asks: a position is of this server, or of another one.
   Status checked = CheckLogMark(*asked, from, options_.known_logs);
+  if (checked && options_.places_count) {
+    checked = CheckSameServer(*asked, from, options_.known_logs);
+  }
   const std::lock_guard lock(mutex_);
   live_head_ = nullptr;
   return checked;

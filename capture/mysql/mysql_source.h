@@ -20,6 +20,7 @@ struct MySqlSourceOptions {
   std::string database;
   std::vector<TableSchema> tables;  // the captured ones, as the catalog has them at the start position or later
   std::vector<LogMark> known_logs;  // of files that were read before
+  bool places_count = false;        // places of the copy are still compared: see CheckSameServer
   uint32_t server_id = 0;           // ours, towards the server; 0: a random one
   uint32_t heartbeat_ms = 100;      // the server speaks at least so often
   uint32_t silence_ms = 30'000;     // not a byte for so long: the session is taken for dead (Reconnect, CF1206)
@@ -34,6 +35,7 @@ struct MySqlSourceOptions {
 //   CF1203 the log there was purged (Config)
 //   CF1204 the server has lost what was read from it before (Corrupt)
 //   CF1206 the stream ended or fell silent (Reconnect)
+//   CF1216 another server has the name of one that the copy remembers (Config)
 // and those of LogDecoder.
 class MySqlSource final : public Source {
  public:
@@ -54,7 +56,7 @@ class MySqlSource final : public Source {
   struct Reading;
 
   Status OpenLog(const Position& from);
-  Status CheckMark(const Position& from);
+  Status CheckMarks(const Position& from);
   Result<std::optional<Event>> Read(Deadline deadline);
   Error Classified(Error error) const;
 

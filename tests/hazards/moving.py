@@ -2,6 +2,7 @@
 
 import time
 
+import copying
 import forward
 import migration
 import pymysql
@@ -138,15 +139,7 @@ def a_server_built_anew_takes_its_old_place(scene):
     other.client("UPDATE counter SET n = n + 1", scene.database)
     move.run_until_caught_up()
 
-    again = servers.source_server("mariadb", "--server-id=11", "--log-slave-updates")
-    again.wanted_port = old.port
-    scene.own_servers.append(scene.run.start(again))
-    begin = other.position()
-    again.client("SET sql_log_bin = 0; CREATE DATABASE {0}; USE {0}; {1} UPDATE counter SET n = n + 1".format(scene.database, COUNTED))
-    again.client(REPLICATE["mariadb"].format(port=other.port).replace("@@GLOBAL.gtid_binlog_pos", "'%s'" % begin))
-    other.client("UPDATE counter SET n = n + 1", scene.database)
-    wait_replicated(again, other)
-    promote(again)
+    again = built_anew(scene, old, other, "UPDATE counter SET n = n + 1")
     move.run_until_caught_up()
     other.kill()
     follow(scene, move, again)
@@ -155,6 +148,63 @@ def a_server_built_anew_takes_its_old_place(scene):
     again.client("INSERT INTO keyless VALUES (777); INSERT INTO counter VALUES (50, 50);" + "FLUSH BINARY LOGS;" * 6 + "INSERT INTO keyless VALUES (778)", scene.database)
     move.run_until_caught_up(timeout_s=30)  # nor passes by what lies in front of it
     scene.compare(move)
+
+
+@hazard("H22", engines=("mariadb",), quick=False)
+def a_server_built_anew_comes_within_the_windows(scene):
+    """While the copy's places are still compared, a server with the old one's name and another log is refused; by way of the other one it goes on."""
+    old = scene.own_source("--server-id=11", "--log-slave-updates")
+    other = scene.own_source("--server-id=12", "--log-slave-updates")
+    scene.source = old
+    old.client("FLUSH BINARY LOGS; FLUSH BINARY LOGS; FLUSH BINARY LOGS; FLUSH BINARY LOGS")
+    scene.schema(COUNTED)
+    replicate(other, old)
+    move = scene.migration()
+    tables, open_tables = scene.gate("tables")
+    apply, _ = scene.gate("apply")
+    move.start(failpoints="schema.commit.after=wait:%s,apply.commit.before=wait:%s" % (tables, apply), failpoint_log=tables + ".log")
+    wait_until(lambda: copying.met(tables + ".log", "schema.commit.after"), "no tables are made")
+    old.client("UPDATE counter SET n = n + 1; INSERT INTO keyless VALUES (775)", scene.database)  # in the copy, and in the log that is read
+    open_tables()
+    wait_until(lambda: copying.met(tables + ".log", "apply.commit.before"), "nothing is applied")
+    move.kill()
+    wait_replicated(other, old)
+    old.kill()
+    promote(other)
+    follow(scene, move, other)
+    other.client("UPDATE counter SET n = n + 1", scene.database)
+    move.start(failpoints="apply.commit.before=wait:%s" % apply)
+    again = built_anew(scene, old, other, "UPDATE counter SET n = n + 2; INSERT INTO keyless VALUES (775)")
+    wait_until(lambda: captured(move, other), "capture does not follow the replica")
+    move.kill()
+    follow(scene, move, again)
+    move.start("--until", "caught-up")
+    scene.expect_exit(move, 3, "another server of that name.*CF1216.*fix: connect to 12@.*:%d" % other.port)
+    follow(scene, move, other)
+    move.run_until_caught_up()
+    follow(scene, move, again)
+    again.client("INSERT INTO keyless VALUES (776);" + "FLUSH BINARY LOGS;" * 6 + "INSERT INTO keyless VALUES (777)", scene.database)
+    move.run_until_caught_up()
+    scene.compare(move)
+
+
+def captured(move, server):
+    status = move.status()
+    return status and migration.contains(server, status["capture"]["position"]["gtid"], server.position())
+
+
+def built_anew(scene, old, other, state):
+    """A server under the old one's host, port and number, with `state` on top of the tables as they began, and a log that begins now; it replaces the other one."""
+    again = servers.source_server("mariadb", "--server-id=11", "--log-slave-updates")
+    again.wanted_port = old.port
+    scene.own_servers.append(scene.run.start(again))
+    begin = other.position()
+    again.client("SET sql_log_bin = 0; CREATE DATABASE {0}; USE {0}; {1} {2}".format(scene.database, COUNTED, state))
+    again.client(REPLICATE["mariadb"].format(port=other.port).replace("@@GLOBAL.gtid_binlog_pos", "'%s'" % begin))
+    other.client("UPDATE counter SET n = n + 1", scene.database)
+    wait_replicated(again, other)
+    promote(again)
+    return again
 
 
 def follow(scene, move, source):

@@ -155,6 +155,8 @@ mutant("H22", "a server is followed that lacks what was applied", "promoted_repl
 
 mutant("H22", "the copy's places are compared with any later log of that name", "a_server_built_anew_takes_its_old_place",
        ("tools/crossfade/follow_stage.cc", "  if (HasFact(kWindowsPassedFact)) {", "  if (HasFact(kWindowsPassedFact) && false) {"))
+mutant("H22", "a server that is another one under an old name is followed within the windows", "a_server_built_anew_comes_within_the_windows",
+       ("capture/mysql/mysql_source.cc", "  if (checked && options_.places_count) {", "  if (checked && options_.places_count && false) {"))
 
 mutant("H24", "parts of a transaction without its end are left behind the journal's tail", "half_of_a_transaction_that_the_source_forgot",
        ("state/journal_open.cc", "  CROSSFADE_TRY(DropUncommitted());\n", ""))

@@ -126,7 +126,14 @@ Status CaptureLoop::KeepLog(const capture::Source& source) {
   std::erase_if(logs_, [&](const auto& mark) { return mark.server == log->server && mark.file == log->file; });
   logs_.push_back(*log);
   if (logs_.size() > kLogsKept) {
-    logs_.erase(logs_.begin());
+    // The last one of each server stays: it tells whether the server is still the one it was.
+    const auto goes = std::find_if(logs_.begin(), logs_.end(), [&](const capture::LogMark& old) {
+      return std::any_of(logs_.begin(), logs_.end(),
+                         [&](const capture::LogMark& later) { return &later > &old && later.server == old.server; });
+    });
+    if (goes != logs_.end()) {
+      logs_.erase(goes);
+    }
   }
   std::string bytes;
   ByteWriter out(&bytes);

@@ -135,6 +135,7 @@ Status Pipeline::FollowOnce() {
   // The places in the log that the copy's chunks remember say nothing any more. They must not be asked again: a server
   // that takes the source's place under its old name has other logs of the same names.
   CROSSFADE_TRY(AddFact(kWindowsPassedFact));
+  windows_open_ = false;
   return ApplyUntil(apply::Windows(), AppliedBy(state), std::nullopt);
 }
 

@@ -16,6 +16,7 @@ namespace {
 constexpr std::string_view kComponent = "pipeline";
 constexpr std::chrono::milliseconds kHeartbeatEvery{1000};
 constexpr std::chrono::seconds kPreparedWait{10};
+constexpr std::chrono::seconds kSaysItWaits{5};
 constexpr std::string_view kPreparedFinding = "CF1151";
 
 // Grows with each chunk that is in and each batch that is applied.
@@ -169,7 +170,16 @@ Status Pipeline::TakeOwnership() {
   char host[256] = "";
   ::gethostname(host, sizeof host - 1);
   const apply::Owner owner{host, ::getpid(), "crossfade " CROSSFADE_VERSION};
-  CROSSFADE_ASSIGN(target_state_, target_->TakeOver(owner, options_.take_over, halt_.get_token()));
+  {
+    const std::jthread patience([&](std::stop_token taken) {
+      for (SleepFor(kSaysItWaits, taken); !taken.stop_requested(); SleepFor(kSaysItWaits, taken)) {
+        spdlog::info(
+            "waiting for the migration's last owner: until its heartbeat on the target stands still for "
+            "target.takeover_grace_ms, and its transaction there has ended");
+      }
+    });
+    CROSSFADE_ASSIGN(target_state_, target_->TakeOver(owner, options_.take_over, halt_.get_token()));
+  }
   board_->Update([&](StatusReport* report) { report->epoch = target_state_.epoch; });
   StartHeartbeat();
   return {};
@@ -345,10 +355,39 @@ void Pipeline::StartHeartbeat() {
   });
 }
 
+// In the thread of capture: where the source does not answer, apply goes on with what the journal has.
+Result<std::unique_ptr<capture::Source>> Pipeline::OpenLog(std::vector<capture::LogMark> known) {
+  if (!names_compared_) {
+    CROSSFADE_ASSIGN(const std::vector<std::string> names, source_->TableNames());
+    CROSSFADE_TRY(RefuseTakenIn(names));
+    names_compared_ = true;
+  }
+  return source_->OpenSource(schemas_, std::move(known), windows_open_);
+}
+
+// [tables] may have changed since the last run. A table that comes later is met in the log.
+Status Pipeline::RefuseTakenIn(const std::vector<std::string>& names) const {
+  for (const std::string& name : names) {
+    if (!routes_.rules().Includes(name) || routes_.Find(name) != nullptr) {
+      continue;
+    }
+    return Fail(Error{ErrorClass::kConfig, "CF1718", std::string(kComponent),
+                      fmt::format("table {} does not belong to this migration, and [tables] takes it in now: its rows "
+                                  "are not on the target",
+                                  name),
+                      "", name, "taken in",
+                      fmt::format("leave it out: add \"{}\" to exclude in [tables]; or 'crossfade abort {}', and begin "
+                                  "with the table",
+                                  name, options_.config)});
+  }
+  return {};
+}
+
 void Pipeline::StartCapture() {
   if (capture_.joinable()) {
     return;
   }
+  windows_open_ = !HasFact(kWindowsPassedFact);
   retention_watch_ =
       std::make_unique<RetentionWatch>(source_.get(), board_, [this] { return journal_->tail().position; });
   board_->Update([tail = journal_->tail()](StatusReport* report) {  // until there is more
@@ -357,8 +396,7 @@ void Pipeline::StartCapture() {
   });
   capture_ = std::jthread([this] {
     CaptureLoop loop(
-        journal_.get(),
-        [this](std::vector<capture::LogMark> known) { return source_->OpenSource(schemas_, std::move(known)); },
+        journal_.get(), [this](std::vector<capture::LogMark> known) { return OpenLog(std::move(known)); },
         [this](const std::string& table) { return routes_.rules().Includes(table); },
         [this] { return copying_.load(); }, [this] { return !waiting_captured_; }, board_);
     if (const Status ran = loop.Run(halt_.get_token()); !ran) {

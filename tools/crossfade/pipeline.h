@@ -73,6 +73,8 @@ class Pipeline {
   Status LoadRoutes();
   void StartHeartbeat();
   void StartCapture();
+  Result<std::unique_ptr<capture::Source>> OpenLog(std::vector<capture::LogMark> known);
+  Status RefuseTakenIn(const std::vector<std::string>& names) const;
   void StartVerify();
   Status Copy();
   Status CopyOnce();
@@ -119,6 +121,8 @@ class Pipeline {
   Work work_;  // empty: copy and follow
   std::atomic<bool> copying_{false};
   std::atomic<bool> waiting_captured_{false};
+  std::atomic<bool> windows_open_{true};
+  bool names_compared_ = false;  // of capture's thread
   std::unique_ptr<StatusPublisher> publisher_;
   std::unique_ptr<RetentionWatch> retention_watch_;
   std::unique_ptr<ContinuousVerify> continuous_verify_;

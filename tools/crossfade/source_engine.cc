@@ -59,6 +59,19 @@ class MySqlEngine : public SourceEngine {
     return result;
   }
 
+  Result<std::vector<std::string>> TableNames() override {
+    CROSSFADE_ASSIGN(const std::unique_ptr<Connection> connection, Connect());
+    CROSSFADE_ASSIGN(const auto rows,
+                     connection->Rows(fmt::format("SELECT TABLE_NAME FROM information_schema.TABLES WHERE TABLE_SCHEMA "
+                                                  "= {} AND TABLE_TYPE = 'BASE TABLE' ORDER BY TABLE_NAME",
+                                                  connection->Literal(options_.database))));
+    std::vector<std::string> names;
+    for (const auto& row : rows) {
+      names.push_back(row.empty() ? "" : row[0].value_or(""));
+    }
+    return names;
+  }
+
   Result<Position> Head() override {
     CROSSFADE_ASSIGN(const std::unique_ptr<Connection> connection, Connect());
     return mysql::ReadHead(*connection);
@@ -118,12 +131,14 @@ class MySqlEngine : public SourceEngine {
   }
 
   Result<std::unique_ptr<capture::Source>> OpenSource(const std::vector<TableSchema>& tables,
-                                                      std::vector<capture::LogMark> known_logs) override {
+                                                      std::vector<capture::LogMark> known_logs,
+                                                      bool places_count) override {
     capture::MySqlSourceOptions options;
     options.connection = options_;
     options.database = options_.database;
     options.tables = tables;
     options.known_logs = std::move(known_logs);
+    options.places_count = places_count;
     options.server_id = server_id_;
     return std::make_unique<capture::MySqlSource>(options);
   }

@@ -35,14 +35,18 @@ class SourceEngine {
   // What the server, the account and the tables lack; empty is ready.
   virtual Result<std::vector<apply::Finding>> Check() = 0;
   virtual Result<SourceCatalog> ReadCatalog() = 0;
+  // Names of the base tables that the account can see.
+  virtual Result<std::vector<std::string>> TableNames() = 0;
   virtual Result<Position> Head() = 0;
   // Ids of transactions that are prepared and neither committed nor rolled back: capture must not start behind them.
   virtual Result<std::vector<std::string>> PreparedTransactions() = 0;
   // A position as an operator writes it: a GTID set or file:offset.
   virtual Result<Position> ParsePosition(const std::string& text) = 0;
   virtual Result<std::unique_ptr<PositionOrder>> Order() = 0;
+  // `places_count`: the copy's places in the log are still compared with what is read.
   virtual Result<std::unique_ptr<capture::Source>> OpenSource(const std::vector<TableSchema>& tables,
-                                                              std::vector<capture::LogMark> known_logs) = 0;
+                                                              std::vector<capture::LogMark> known_logs,
+                                                              bool places_count) = 0;
   virtual Result<std::unique_ptr<snapshot::SnapshotSource>> OpenSnapshots(const std::vector<TableSchema>& tables) = 0;
 
   // For load limits: what the source says about itself now.
