@@ -250,6 +250,9 @@ bool ContinuousCheck::EndPass(const Pass& pass, const Outcome& outcome) {
     }
     state_.full = FullPass{pass.began_us, WallMicros(), rows, outcome.differences(), outcome.undecided()};
   }
+  if (pass.resumed) {
+    return true;  // tables that wait may have been put on the list behind the place where the earlier process was
+  }
   const auto rest = std::clamp<std::chrono::microseconds>(
       std::chrono::microseconds((WallMicros() - pass.began_us) * kRest), kShortestRest, kLongestRest);
   for (const auto& [table, times] : pass.tables) {

@@ -50,6 +50,7 @@ struct Pass {
   bool full = false;
   std::map<std::string, uint64_t> tables;  // and how often each was put on the list by then
   int64_t began_us = 0;
+  bool resumed = false;  // an earlier process began it: which tables were put on the list since is not known
 };
 
 // Whether all rows are equal at a Position.

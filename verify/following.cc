@@ -164,7 +164,7 @@ Status Verifier::CheckMoved(const Sides& sides, const std::stop_token& stop) {
       found[table].part.undecided += 1;
       found[table].part.why_undecided = whole->second;
       if (options_.decided) {
-        options_.decided(*tables_[table], {}, 1);
+        CROSSFADE_TRY(options_.decided(*tables_[table], {}, 1));
       }
     }
   }

@@ -312,7 +312,7 @@ Status Verifier::Decide(const Piece& piece, RangeResult range, bool last, const 
                         const Sides& sides, const std::stop_token& stop) {
   const ComparedTable& table = *tables_[piece.id.table];
   if (options_.decided && range.more > 0) {
-    options_.decided(table, {}, range.more);
+    CROSSFADE_TRY(options_.decided(table, {}, range.more));
   }
   TableOutcome part;
   part.chunks = last ? 1 : 0;
@@ -379,7 +379,7 @@ Status Verifier::RecheckSome(const ComparedTable& table, std::vector<std::string
   journal_stands_ = decision.journal_stands;
   CROSSFADE_TRY(FindWriters(table, *routes_, sides.target.get(), journal_, landmarks_, decision.differences));
   if (options_.decided) {
-    options_.decided(table, decision, 0);
+    CROSSFADE_TRY(options_.decided(table, decision, 0));
   }
   for (const Difference& difference : decision.differences) {
     Count(table, difference, part);

@@ -46,8 +46,9 @@ struct VerifyOptions {
   std::vector<Landmark> landmarks;         // older than the pass, oldest first; another is taken when it begins
   // Told of each difference, by one thread at a time. The table lives as long as the Verifier.
   std::function<Status(const ComparedTable&, const Difference&)> on_difference;
-  // Told what was decided, some keys at a time, by the threads that compare; `more`: RangeResult's.
-  std::function<void(const ComparedTable&, const Decision&, uint64_t more)> decided;
+  // Told what was decided, some keys at a time, by the threads that compare, and before it is noted; `more`:
+  // RangeResult's.
+  std::function<Status(const ComparedTable&, const Decision&, uint64_t more)> decided;
 };
 
 // How far a pass is.

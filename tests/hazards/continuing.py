@@ -1,8 +1,10 @@
 """What the comparison beside a run must find without a full pass, and must not, over kills and a lost beginning of the journal."""
 
 import json
+import os
 import time
 
+import migration
 from stage import Background, Wrong, expect, hazard, wait_until
 
 from verifying import FILLED, Writer
@@ -323,3 +325,58 @@ def a_final_check_keeps_to_its_time(scene):
     expect(took < 4 and answer["check_ms"] < 2000, "it took %.1f s\n%s" % (took, out))
     code, out, err = move.command("verify", "--final", "--within", "300", "--json", timeout_s=320)
     expect(code == 0 and json.loads(out)["full_pass"]["began_us"] == full["full_began_us"], "status %d\n%s%s" % (code, out, err))
+
+
+# Several chunks of each, of which the larger table's come first.
+NUMBERS = "INSERT INTO {0} SELECT n, 0 FROM (WITH RECURSIVE s(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM s WHERE n < {1}) SELECT n FROM s) AS numbers; ANALYZE TABLE {0};"
+PASSED = "CREATE TABLE a (id INT PRIMARY KEY, v INT); CREATE TABLE b (id INT PRIMARY KEY, v INT);" + NUMBERS.format("a", 500) + NUMBERS.format("b", 300)
+
+
+def background_notes(move):
+    try:
+        with open(os.path.join(move.state_directory, "verify", "background.jsonl"), encoding="utf-8") as file:
+            return [json.loads(line) for line in file.read().splitlines()]
+    except (FileNotFoundError, ValueError):
+        return []
+
+
+@hazard("continuous", "crash")
+def a_full_pass_beside_the_run_goes_on_after_a_kill(scene):
+    """What the first process found is not forgotten, and what it compared is not compared again."""
+    scene.schema(PASSED)
+    move = scene.migration(tenant="first", verify__chunk_rows=100)
+    move.run_until_caught_up()
+    scene.on_target("UPDATE a SET v = 7 WHERE id = 5")
+    move.settings["verify.continuous"] = True
+    move.write()
+    for _ in range(2):
+        move.start(failpoints="verify.note.after=crash@4")
+        expect(move.wait() == migration.CRASH_STATUS, "did not die at the failpoint\n" + move.log_tail())
+    move.start()
+    found = wait_full_pass(move)
+    expect(found["full_result"] == "different" and found["open"] == 1 and found["full_rows"] == 800, str(found))
+    log = move.log_tail(100000)
+    expect(log.count("a full pass over 2 tables begins") == 1 and log.count("goes on: ") == 2, log[-3000:])
+    expect(not background_notes(move), "notes of a pass that has ended")
+    expect(final(move, "different")["different"] == 1, "not named")
+    scene.on_target("UPDATE a SET v = 0 WHERE id = 5")
+    wait_shown(move, lambda v: v["open"] == 0, "mended, and not seen")
+
+
+@hazard("continuous", "crash", quick=False)
+def what_waits_for_a_pass_is_not_forgotten_by_one_that_goes_on(scene):
+    """A table that was emptied behind the place where the pass was, before the kill: the pass that goes on did not look at it."""
+    scene.schema(PASSED)
+    move = scene.migration(tenant="first", verify__chunk_rows=100, verify__max_rows_per_second=150, **FAST)
+    move.start()
+    wait_until(lambda: sum(note.get("table") == 0 for note in background_notes(move)) == 5, "the first table is not compared")
+    scene.sql("TRUNCATE TABLE a")
+    wait_shown(move, lambda v: v["waiting"] == ["a"], "the table that was emptied does not wait")
+    move.kill()
+    scene.on_target("INSERT INTO a (tenant_id, id, v) VALUES ('first', 9, 9)")
+    move.settings["verify.max_rows_per_second"] = 0
+    move.write()
+    move.start()
+    wait_full_pass(move)
+    expect("goes on: " in move.log_tail(100000), move.log_tail())
+    wait_shown(move, lambda v: v["open"] == 1, "the row is not found")

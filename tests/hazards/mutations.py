@@ -170,6 +170,11 @@ mutant("verify", "a key that was handed on is followed only by looking rows up",
 mutant("verify", "rows that moved during a pass are not looked at again", "a_row_that_moves_behind_the_place_that_is_read",
        ("verify/verifier.cc", "  CROSSFADE_TRY(WithRetry([&](const Sides& sides) { return CheckMoved(sides, stop); }, &last, stop));\n", ""))
 
+mutant("verify", "what a pass finds beside a run is not kept before the piece is noted as done", "a_full_pass_beside_the_run_goes_on_after_a_kill",
+       ("tools/crossfade/continuous_verify.cc", "    return news ? Store() : Status{};", "    return Status{};"))
+mutant("verify", "a pass that goes on takes all tables from the list of those that wait", "what_waits_for_a_pass_is_not_forgotten_by_one_that_goes_on",
+       ("verify/continuous.cc", "  if (pass.resumed) {", "  if (pass.resumed && false) {"))
+
 mutant("repair", "a parent goes although rows refer to it", "a_repaired_parent_leaves_no_orphan_under_a_valid_key",
        ("verify/repair.cc", "    CROSSFADE_ASSIGN(const bool no_orphans, LeaveOrphans());", "    const bool no_orphans = true;"))
 mutant("repair", "children come into the plan before their parents", "a_repair_of_much_damage_makes_progress_each_time",

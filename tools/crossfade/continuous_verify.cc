@@ -9,6 +9,7 @@
 #include "core/clock.h"
 #include "core/failpoint.h"
 #include "tools/crossfade/backoff.h"
+#include "tools/crossfade/pass_file.h"
 #include "tools/crossfade/verify_results.h"
 #include "tools/crossfade/verify_session.h"
 #include "tools/crossfade/verify_watch.h"
@@ -219,15 +220,37 @@ Result<snapshot::CopyPlan> ContinuousVerify::PlanOf(const verify::Pass& pass) {
   return plan;
 }
 
-Status ContinuousVerify::MakePass(const verify::Pass& pass, const std::stop_token& stop) {
+// Where a full pass that was interrupted went on to, and the notes of this one. A pass over tables that wait has none.
+Result<ContinuousVerify::Begun> ContinuousVerify::BeginPass(verify::Pass* pass) {
+  Begun begun;
+  if (!pass->full) {
+    CROSSFADE_ASSIGN(begun.plan, PlanOf(*pass));
+    return begun;
+  }
+  const std::string identity = fmt::format("{}|{}", PassIdentity(config_, journal_->id(), *routes_), pass->chain);
+  if (auto interrupted = PassFile::Load(config_.state_dir, PassKind::kBackground, identity)) {
+    pass->resumed = true;
+    pass->began_us = interrupted->so_far.began_us;
+    begun.plan = std::move(interrupted->plan);
+    spdlog::info("verify: the full pass that began {} s ago goes on: {} of {} chunks are done",
+                 (WallMicros() - pass->began_us) / 1'000'000, interrupted->so_far.done.size(),
+                 begun.plan.chunk_count());
+    begun.so_far = std::move(interrupted->so_far);
+    CROSSFADE_ASSIGN(begun.notes, PassFile::GoOn(config_.state_dir, PassKind::kBackground));
+    return begun;
+  }
+  CROSSFADE_ASSIGN(begun.plan, PlanOf(*pass));
+  spdlog::info("verify: a full pass over {} tables begins", begun.plan.tables.size());
+  CROSSFADE_ASSIGN(begun.notes, PassFile::BeginNew(config_.state_dir, PassKind::kBackground, identity, begun.plan));
+  return begun;
+}
+
+Status ContinuousVerify::MakePass(verify::Pass pass, const std::stop_token& stop) {
   CROSSFADE_ASSIGN(const VerifyLock lock, VerifyLock::Take(config_.state_dir));
-  CROSSFADE_ASSIGN(const snapshot::CopyPlan plan, PlanOf(pass));
+  CROSSFADE_ASSIGN(Begun begun, BeginPass(&pass));
   board_->Update([&](StatusReport* report) {
     report->verify.doing = pass.full ? "full pass" : fmt::format("pass over {} tables", pass.tables.size());
   });
-  if (pass.full) {
-    spdlog::info("verify: a full pass over {} tables begins", plan.tables.size());
-  }
   verify::VerifyOptions options;
   options.readers = 1;
   options.max_shown = config_.verify.max_shown;
@@ -236,9 +259,17 @@ Status ContinuousVerify::MakePass(const verify::Pass& pass, const std::stop_toke
   options.between = &between;
   options.decided = [&](const verify::ComparedTable& table, const verify::Decision& decision, uint64_t more) {
     check_->Decided(pass, table, decision, more);
+    // What is not equal is kept before the piece counts as done: a process that goes on with the pass does not look
+    // again.
+    const bool news = more > 0 || !decision.differences.empty() || !decision.undecided.empty();
+    return news ? Store() : Status{};
   };
   verify::Verifier verifier(
-      &plan, routes_, journal_, order_, &limits_, [this] { return OpenSides(); }, options);
+      &begun.plan, routes_, journal_, order_, &limits_, [this] { return OpenSides(); }, options);
+  verifier.NoteIn(begun.notes.get());
+  if (begun.so_far) {
+    verifier.GoOnWith(std::move(*begun.so_far));
+  }
   const VerifyWatch watch(config_, source_, &limits_, &between, &verifier, ConsoleMode::kNone);
   CROSSFADE_ASSIGN(const verify::Outcome outcome, verifier.Run(stop));
   if (pass.full) {
@@ -246,6 +277,7 @@ Status ContinuousVerify::MakePass(const verify::Pass& pass, const std::stop_toke
   }
   const bool counts = check_->EndPass(pass, outcome);
   CROSSFADE_TRY(Store());
+  CROSSFADE_TRY(pass.full ? PassFile::Remove(config_.state_dir, PassKind::kBackground) : Status{});
   Show();
   for (const verify::TableOutcome& table : outcome.tables) {
     for (const verify::ShownDifference& row : table.shown) {

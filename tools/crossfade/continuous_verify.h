@@ -20,6 +20,7 @@
 #include "tools/crossfade/source_engine.h"
 #include "tools/crossfade/status.h"
 #include "verify/continuous.h"
+#include "verify/pass_notes.h"
 
 namespace crossfade::tools {
 
@@ -41,7 +42,13 @@ class ContinuousVerify {
   Status Prepare(const verify::Sides& sides);
   void Told(const verify::Round& round, int64_t began_us);
   void MakePasses(const std::stop_token& stop);
-  Status MakePass(const verify::Pass& pass, const std::stop_token& stop);
+  struct Begun {
+    snapshot::CopyPlan plan;
+    std::unique_ptr<verify::PassNotes> notes;
+    std::optional<verify::PassSoFar> so_far;  // of an earlier process
+  };
+  Result<Begun> BeginPass(verify::Pass* pass);
+  Status MakePass(verify::Pass pass, const std::stop_token& stop);
   Result<snapshot::CopyPlan> PlanOf(const verify::Pass& pass);
   Result<verify::Sides> OpenSides() const;
   Status Store();

@@ -13,6 +13,7 @@
 #include "core/failpoint.h"
 #include "tools/crossfade/verify_output.h"
 #include "tools/crossfade/verify_results.h"
+#include "verify/digest.h"
 
 namespace crossfade::tools {
 
@@ -21,20 +22,25 @@ namespace {
 constexpr int kVersion = 3;
 constexpr const char* kSourceSide = "source";
 constexpr const char* kTargetSide = "target";
-constexpr std::string_view kSums = "sums-";
 constexpr uint64_t kMaxShown = 1000;  // of a table; with more the file would be read into much memory
 constexpr std::chrono::seconds kSyncEvery{1};
 
-std::string PathIn(const std::string& state_dir) { return state_dir + "/" + kVerifyFolder + "/pass.jsonl"; }
+std::string NameOf(PassKind kind) { return kind == PassKind::kCommand ? "pass" : "background"; }
 
-std::string SumsPath(const std::string& state_dir, const verify::PieceId& piece) {
-  return fmt::format("{}/{}/{}{}-{}", state_dir, kVerifyFolder, kSums, piece.table, piece.chunk);
+std::string PathIn(const std::string& state_dir, PassKind kind) {
+  return fmt::format("{}/{}/{}.jsonl", state_dir, kVerifyFolder, NameOf(kind));
 }
 
-void RemoveSums(const std::string& state_dir) {
+std::string SumsName(PassKind kind) { return NameOf(kind) + "-sums-"; }
+
+std::string SumsPath(const std::string& state_dir, PassKind kind, const verify::PieceId& piece) {
+  return fmt::format("{}/{}/{}{}-{}", state_dir, kVerifyFolder, SumsName(kind), piece.table, piece.chunk);
+}
+
+void RemoveSums(const std::string& state_dir, PassKind kind) {
   std::error_code error;
   for (const auto& file : std::filesystem::directory_iterator(state_dir + "/" + kVerifyFolder, error)) {
-    if (file.path().filename().string().starts_with(kSums)) {
+    if (file.path().filename().string().starts_with(SumsName(kind))) {
       std::filesystem::remove(file.path(), error);
     }
   }
@@ -140,11 +146,24 @@ bool AddLine(const nlohmann::json& json, InterruptedPass* pass) {
 
 }  // namespace
 
-std::optional<InterruptedPass> PassFile::Load(const std::string& state_dir, const std::string& identity,
-                                              std::chrono::seconds max_age) {
-  std::ifstream in(PathIn(state_dir), std::ios::binary);
+std::string PassIdentity(const Config& c, const std::string& journal_id, const apply::RouteSet& routes) {
+  std::string text = fmt::format("{}|{}:{}{}/{}|{}:{}/{}/{}|{}|{}|{}|{}|", journal_id, c.source.host, c.source.port,
+                                 c.source.socket, c.source.database, c.target.host, c.target.port, c.target.database,
+                                 c.target.schema, c.tenant.mode, c.tenant.column, c.tenant.value, c.verify.chunk_rows);
+  text += fmt::format("{}|{}|{}|{}|", c.types.zero_dates, c.types.nul_bytes, c.types.time, c.types.text_keys);
+  text += routes.rules().transforms.Fingerprint() + "|";
+  for (const auto& route : routes.routes()) {
+    text += route->source.Encode();
+  }
+  const verify::Digest digest = verify::DigestOf(text);
+  return fmt::format("{:016x}{:016x}", digest.high, digest.low);
+}
+
+std::optional<InterruptedPass> PassFile::Load(const std::string& state_dir, PassKind kind,
+                                              const std::string& identity) {
+  std::ifstream in(PathIn(state_dir, kind), std::ios::binary);
   std::optional<InterruptedPass> pass;
-  const int64_t not_before_us = WallMicros() - std::chrono::microseconds(max_age).count();
+  const int64_t not_before_us = WallMicros() - std::chrono::microseconds(kMaxAgeOfInterrupted).count();
   std::string line;
   std::streamoff good = 0;
   while (std::getline(in, line) && !in.eof()) {  // a line without an end was torn
@@ -162,47 +181,47 @@ std::optional<InterruptedPass> PassFile::Load(const std::string& state_dir, cons
   if (pass) {
     for (uint32_t table = 0; table < pass->plan.tables.size(); ++table) {
       const verify::PieceId piece{table, 0};  // only what is one piece has sums
-      if (std::string sums = ReadFile(SumsPath(state_dir, piece));
+      if (std::string sums = ReadFile(SumsPath(state_dir, kind, piece));
           !sums.empty() && !pass->so_far.done.contains(piece)) {
         pass->so_far.sums[piece] = std::move(sums);
       }
     }
-    std::filesystem::resize_file(PathIn(state_dir), static_cast<uintmax_t>(good), error);
+    std::filesystem::resize_file(PathIn(state_dir, kind), static_cast<uintmax_t>(good), error);
   }
   return error ? std::nullopt : std::move(pass);
 }
 
-Result<std::unique_ptr<PassFile>> PassFile::GoOn(const std::string& state_dir) {
-  const std::string path = PathIn(state_dir);
+Result<std::unique_ptr<PassFile>> PassFile::GoOn(const std::string& state_dir, PassKind kind) {
+  const std::string path = PathIn(state_dir, kind);
   const int fd = ::open(path.c_str(), O_WRONLY | O_APPEND | O_CLOEXEC);
   if (fd < 0) {
     return CannotKeep(path, errno);
   }
-  std::unique_ptr<PassFile> file(new PassFile(state_dir, path, fd));
+  std::unique_ptr<PassFile> file(new PassFile(state_dir, kind, path, fd));
   CROSSFADE_TRY(file->Append(nlohmann::json{{"resumed_us", WallMicros()}}.dump()));
   return file;
 }
 
-Result<std::unique_ptr<PassFile>> PassFile::BeginNew(const std::string& state_dir, const std::string& identity,
-                                                     const snapshot::CopyPlan& plan) {
+Result<std::unique_ptr<PassFile>> PassFile::BeginNew(const std::string& state_dir, PassKind kind,
+                                                     const std::string& identity, const snapshot::CopyPlan& plan) {
   CROSSFADE_TRY(MakeVerifyFolder(state_dir));
-  const std::string path = PathIn(state_dir);
+  const std::string path = PathIn(state_dir, kind);
   const int fd = ::open(path.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_APPEND | O_CLOEXEC, 0600);
   if (fd < 0) {
     return CannotKeep(path, errno);
   }
-  RemoveSums(state_dir);  // before there is a pass to which they could belong
-  std::unique_ptr<PassFile> file(new PassFile(state_dir, path, fd));
+  RemoveSums(state_dir, kind);  // before there is a pass to which they could belong
+  std::unique_ptr<PassFile> file(new PassFile(state_dir, kind, path, fd));
   file->identity_ = identity;
   file->plan_ = Hex(plan.Encode());
   return file;
 }
 
-Status PassFile::Remove(const std::string& state_dir) {
+Status PassFile::Remove(const std::string& state_dir, PassKind kind) {
   std::error_code error;
-  std::filesystem::remove(PathIn(state_dir), error);
-  RemoveSums(state_dir);
-  return error ? Status(CannotKeep(PathIn(state_dir), error.value())) : Status{};
+  std::filesystem::remove(PathIn(state_dir, kind), error);
+  RemoveSums(state_dir, kind);
+  return error ? Status(CannotKeep(PathIn(state_dir, kind), error.value())) : Status{};
 }
 
 PassFile::~PassFile() { ::close(fd_); }
@@ -230,14 +249,14 @@ Status PassFile::PageDone(const verify::PieceId& piece, const verify::PagePlace&
 }
 
 Status PassFile::KeepSums(const verify::PieceId& piece, std::string_view sums) {
-  return ReplaceFile(SumsPath(state_dir_, piece), sums);
+  return ReplaceFile(SumsPath(state_dir_, kind_, piece), sums);
 }
 
 Status PassFile::PieceDone(const verify::PieceId& piece, const verify::TableOutcome& part) {
   CROSSFADE_TRY(Append(nlohmann::json{{"table", piece.table}, {"chunk", piece.chunk}, {"found", JsonOf(part)}}.dump(
       -1, ' ', false, nlohmann::json::error_handler_t::replace)));
   std::error_code error;
-  std::filesystem::remove(SumsPath(state_dir_, piece), error);
+  std::filesystem::remove(SumsPath(state_dir_, kind_, piece), error);
   return {};
 }
 
@@ -255,7 +274,7 @@ Status PassFile::Followed(Seq followed, std::string_view moved, const std::set<u
 Status PassFile::Anew(uint32_t table) {
   CROSSFADE_TRY(Append(nlohmann::json{{"anew", table}}.dump()));
   std::error_code error;
-  std::filesystem::remove(SumsPath(state_dir_, {table, 0}), error);
+  std::filesystem::remove(SumsPath(state_dir_, kind_, {table, 0}), error);
   return {};
 }
 

@@ -24,24 +24,6 @@ namespace crossfade::tools {
 
 namespace {
 
-// A pass that is older says too little about today.
-constexpr std::chrono::hours kMaxAgeOfInterrupted{24};
-
-// What must be the same for a pass to go on: both sides, what is compared, and how it is read.
-std::string IdentityOf(const Config& c, VerifySession* session) {
-  std::string text =
-      fmt::format("{}|{}:{}{}/{}|{}:{}/{}/{}|{}|{}|{}|{}|", session->journal()->id(), c.source.host, c.source.port,
-                  c.source.socket, c.source.database, c.target.host, c.target.port, c.target.database, c.target.schema,
-                  c.tenant.mode, c.tenant.column, c.tenant.value, c.verify.chunk_rows);
-  text += fmt::format("{}|{}|{}|{}|", c.types.zero_dates, c.types.nul_bytes, c.types.time, c.types.text_keys);
-  text += session->routes().rules().transforms.Fingerprint() + "|";
-  for (const auto& route : session->routes().routes()) {
-    text += route->source.Encode();
-  }
-  const verify::Digest digest = verify::DigestOf(text);
-  return fmt::format("{:016x}{:016x}", digest.high, digest.low);
-}
-
 void SayThatItGoesOn(const InterruptedPass& pass) {
   uint64_t rows = 0;
   for (const verify::TableOutcome& table : pass.so_far.tables) {
@@ -57,7 +39,7 @@ void SayThatItGoesOn(const InterruptedPass& pass) {
 // A pass whose result cannot be kept stays where it is, and the next one ends it.
 Status Keep(const Config& config, const verify::Outcome& outcome) {
   CROSSFADE_TRY(VerifyResults(config.state_dir).Keep(outcome));
-  return PassFile::Remove(config.state_dir);
+  return PassFile::Remove(config.state_dir, PassKind::kCommand);
 }
 
 struct Compared {
@@ -67,10 +49,10 @@ struct Compared {
 
 Result<Compared> Compare(const Config& config, const VerifyCommandOptions& command, const std::stop_token& stop) {
   CROSSFADE_ASSIGN(const std::unique_ptr<VerifySession> session, VerifySession::Open(config));
-  const std::string identity = IdentityOf(config, session.get());
+  const std::string identity = PassIdentity(config, session->journal()->id(), session->routes());
   std::optional<InterruptedPass> interrupted;
   if (!command.restart) {
-    interrupted = PassFile::Load(config.state_dir, identity, kMaxAgeOfInterrupted);
+    interrupted = PassFile::Load(config.state_dir, PassKind::kCommand, identity);
   }
   CROSSFADE_TRY(RecordAction(config, interrupted ? "verify went on" : "verify started", {}));
   snapshot::CopyPlan plan;
@@ -78,10 +60,10 @@ Result<Compared> Compare(const Config& config, const VerifyCommandOptions& comma
   if (interrupted) {
     SayThatItGoesOn(*interrupted);
     plan = interrupted->plan;
-    CROSSFADE_ASSIGN(notes, PassFile::GoOn(config.state_dir));
+    CROSSFADE_ASSIGN(notes, PassFile::GoOn(config.state_dir, PassKind::kCommand));
   } else {
     CROSSFADE_ASSIGN(plan, session->Plan());
-    CROSSFADE_ASSIGN(notes, PassFile::BeginNew(config.state_dir, identity, plan));
+    CROSSFADE_ASSIGN(notes, PassFile::BeginNew(config.state_dir, PassKind::kCommand, identity, plan));
   }
   snapshot::CopyLimits within;
   snapshot::CopyLimits between;
