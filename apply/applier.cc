@@ -162,7 +162,7 @@ Result<CommitResult> Applier::CommitRange(std::vector<Step> steps, size_t end, s
   return session_->Commit(batch);
 }
 
-void Applier::Committed(size_t first, size_t end, const CommitResult& result) {
+Status Applier::Committed(size_t first, size_t end, const CommitResult& result) {
   const state::TransactionHeader& last = builder_.transactions()[end - 1];
   if (result.durable) {
     durable_ = last.seq;
@@ -172,15 +172,18 @@ void Applier::Committed(size_t first, size_t end, const CommitResult& result) {
     changes += builder_.transactions()[i].changes;
   }
   batch_transactions_ = std::min(options_.limits.max_transactions, batch_transactions_ * 2);
-  std::lock_guard lock(mutex_);
-  progress_.seq = last.seq;
-  progress_.position = last.commit.position;
-  progress_.commit_time_us = last.commit.commit_time_us;
-  progress_.arrival_time_us = last.commit.arrival_time_us;
-  progress_.caught_up = false;
-  progress_.transactions += end - first;
-  progress_.changes += changes;
-  progress_.batches += 1;
+  {
+    std::lock_guard lock(mutex_);
+    progress_.seq = last.seq;
+    progress_.position = last.commit.position;
+    progress_.commit_time_us = last.commit.commit_time_us;
+    progress_.arrival_time_us = last.commit.arrival_time_us;
+    progress_.caught_up = false;
+    progress_.transactions += end - first;
+    progress_.changes += changes;
+    progress_.batches += 1;
+  }
+  return options_.committed ? options_.committed(result.transaction) : Status{};
 }
 
 void Applier::NoteIdle(const state::Tail& tail) {
@@ -209,8 +212,7 @@ Status Applier::ApplyBatch() {
   const size_t count = builder_.transactions().size();
   CROSSFADE_ASSIGN(const CommitResult result, CommitRange(builder_.Folded(), count, {}));
   if (result.outcome == CommitResult::Outcome::kCommitted) {
-    Committed(0, count, result);
-    return {};
+    return Committed(0, count, result);
   }
   {
     std::lock_guard lock(mutex_);
@@ -232,7 +234,7 @@ Status Applier::ApplyExact(size_t first, size_t end) {
     std::vector<size_t> changes;
     CROSSFADE_ASSIGN(const CommitResult result, CommitRange(builder_.Exact(first, until, {}, &changes), until, {}));
     if (result.outcome == CommitResult::Outcome::kCommitted) {
-      Committed(first, until, result);
+      CROSSFADE_TRY(Committed(first, until, result));
       first = until;
       until = end;
     } else {
@@ -252,8 +254,7 @@ Status Applier::ApplyAlone(size_t transaction) {
                      CommitRange(builder_.Exact(transaction, transaction + 1, exceptions_, &changes), transaction + 1,
                                  divergences_));
     if (result.outcome == CommitResult::Outcome::kCommitted) {
-      Committed(transaction, transaction + 1, result);
-      return {};
+      return Committed(transaction, transaction + 1, result);
     }
     if (!SpareChecks(result)) {
       CROSSFADE_TRY(Tolerate(result, changes, transaction));
@@ -267,8 +268,7 @@ Status Applier::ApplyLarge() {
     std::vector<size_t> changes;
     CROSSFADE_ASSIGN(const CommitResult result, WriteLarge(mode, &changes));
     if (result.outcome == CommitResult::Outcome::kCommitted) {
-      Committed(0, 1, result);
-      return {};
+      return Committed(0, 1, result);
     }
     if (mode == Mode::kExact) {
       if (!SpareChecks(result)) {

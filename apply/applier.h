@@ -51,6 +51,8 @@ struct ApplierOptions {
   std::string pin = "apply";  // holder of the journal's retention
   std::chrono::milliseconds pin_every{1000};
   Seq last{std::numeric_limits<uint64_t>::max()};  // nothing beyond it is applied
+  // Told of each transaction that has committed, by the target's number; an error of it ends Run.
+  std::function<Status(uint32_t transaction)> committed;
   // Asked after every commit and, while there is nothing to do, about ten times a second; true ends Run.
   std::function<bool(const ApplyProgress&)> done;
 };
@@ -90,7 +92,7 @@ class Applier {
   Error DivergenceError(const Divergence& divergence) const;
   Divergence Describe(size_t index, const std::string& reason, size_t transaction) const;
   Progress ProgressAfter(size_t transaction) const;
-  void Committed(size_t first, size_t end, const CommitResult& result);
+  Status Committed(size_t first, size_t end, const CommitResult& result);
   Status MovePin(bool now);
   void NoteIdle(const state::Tail& tail);
   bool Done() const;

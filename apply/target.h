@@ -111,6 +111,8 @@ struct CommitResult {
   std::vector<size_t> wrong_steps;
   // kCommitted: on the disk of the target, with everything committed before; else a crash there may undo it.
   bool durable = true;
+  // kCommitted: the target's number of it (row_reader.h); 0: it has none.
+  uint32_t transaction = 0;
 };
 
 // What to look for when rows were written, so that no foreign key of the target is broken unseen.

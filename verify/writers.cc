@@ -3,8 +3,10 @@
 #include <algorithm>
 #include <map>
 #include <optional>
+#include <set>
 #include <string>
 
+#include "verify/own_transactions.h"
 #include "verify/passage.h"
 
 namespace crossfade::verify {
@@ -43,6 +45,7 @@ class WriterFinder {
       const uint32_t transaction = difference->writer.transaction;
       difference->writer.foreign = transaction >= kFirstNormal && apply::IsLater(transaction, *last_own_);
     }
+    CROSSFADE_TRY(FindByOwn(by_key));
     return FindByLandmarks(applied.low, by_key);
   }
 
@@ -62,6 +65,21 @@ class WriterFinder {
       }
       return Status();
     });
+  }
+
+  // Those between transactions that we have kept as ours.
+  Status FindByOwn(const ByKey& by_key) {
+    std::vector<uint32_t> transactions;
+    for (const auto& [key, difference] : by_key) {
+      if (!difference->writer.foreign && difference->writer.transaction >= kFirstNormal) {
+        transactions.push_back(difference->writer.transaction);
+      }
+    }
+    CROSSFADE_ASSIGN(const std::set<uint32_t> foreign, NotOurs(journal_, transactions));
+    for (const auto& [key, difference] : by_key) {
+      difference->writer.foreign = difference->writer.foreign || foreign.contains(difference->writer.transaction);
+    }
+    return {};
   }
 
   // The latest mark before each row was written: then the journal must not know of a change of ours behind the mark.

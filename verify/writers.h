@@ -2,8 +2,9 @@
 //
 // PostgreSQL keeps with each row the number of the transaction that wrote it, and numbers are handed out in order.
 // Every transaction of ours also changes a row of progress. So a row whose number is later than that of our latest mark
-// was written by somebody else. A mark of an earlier time serves as well for a row that, by the journal, we have not
-// written since. Of any other row it cannot be told, nor of one that was deleted.
+// was written by somebody else, and so was one whose number lies between two that we have kept as ours
+// (own_transactions.h). A mark of an earlier time serves as well for a row that, by the journal, we have not written
+// since. Of any other row it cannot be told, nor of one that was deleted.
 #pragma once
 
 #include <cstdint>

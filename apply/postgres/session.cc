@@ -41,7 +41,7 @@ constexpr const char* kProgressSql =
     "UPDATE crossfade.progress AS p SET counter = p.counter + 1, epoch = $2, journal_id = $4, low = $5, position = $6,"
     " commit_time_us = $7, above = $8"
     " FROM (SELECT 1 FROM crossfade.migration WHERE name = $1 AND epoch = $2 FOR SHARE) AS m"
-    " WHERE p.migration = $1 AND p.worker = $3";
+    " WHERE p.migration = $1 AND p.worker = $3 RETURNING pg_current_xact_id()::xid::text";
 
 constexpr const char* kDivergenceSql =
     "INSERT INTO crossfade.divergence (migration, seq, position, table_name, kind, row_key, before_image, after_image,"
@@ -127,6 +127,7 @@ class PgSession final : public ApplySession {
   size_t progress_statement_ = 0;  // its number in the pipeline
   bool open_ = false;              // a transaction
   bool durable_ = true;            // the open transaction's commit
+  uint32_t transaction_ = 0;       // its number
   std::optional<Error> broken_;    // a new session that could not be used
   std::chrono::steady_clock::time_point durable_at_;
 };
@@ -328,6 +329,9 @@ Result<CommitResult> PgSession::Check(const std::vector<uint64_t>& affected, boo
     CROSSFADE_TRY(Rollback());
     return Superseded();
   }
+  if (began) {
+    transaction_ = static_cast<uint32_t>(std::strtoul(connection_->PipelineReturned().c_str(), nullptr, 10));
+  }
   std::vector<uint64_t> touched(steps.size(), 0);
   const std::vector<size_t>& owners = writer_.owners();
   for (size_t i = 0; i < owners.size() && i < affected.size(); ++i) {
@@ -395,6 +399,7 @@ Result<CommitResult> PgSession::CommitNow(size_t steps) {
     CROSSFADE_FAILPOINT("apply.commit.after");
     open_ = false;
     result.durable = durable_;
+    result.transaction = transaction_;
     if (durable_) {
       durable_at_ = std::chrono::steady_clock::now();
     }

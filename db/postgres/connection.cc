@@ -250,7 +250,7 @@ struct Connection::State {
     return {};
   }
 
-  // In a pipeline each statement gives one result (ours return no rows), then nullptr.
+  // In a pipeline each statement gives one result, then nullptr.
   void TakePipelined(PGresult* result) {
     if (result == nullptr) {
       if (current_seen) {
@@ -266,8 +266,12 @@ struct Connection::State {
       failed_at = affected.size();
     } else if (PQresultStatus(result) == PGRES_COMMAND_OK || PQresultStatus(result) == PGRES_TUPLES_OK) {
       current_affected = AffectedRows(result);
+      if (returned.empty() && PQntuples(result) == 1 && PQnfields(result) == 1) {
+        returned.assign(PQgetvalue(result, 0, 0), static_cast<size_t>(PQgetlength(result, 0, 0)));
+      }
     }
   }
+  std::string returned;  // by a statement of the pipeline
   bool current_seen = false;
   uint64_t current_affected = 0;
 
@@ -413,6 +417,7 @@ Status Connection::PipelineBegin() {
   state_->commit_under_way = false;
   state_->queued = 0;
   state_->affected.clear();
+  state_->returned.clear();
   state_->first_error.reset();
   state_->current_seen = false;
   return {};
@@ -486,6 +491,8 @@ Result<std::vector<uint64_t>> Connection::PipelineCollect(size_t* failed) {
   }
   return std::move(state.affected);
 }
+
+const std::string& Connection::PipelineReturned() const { return state_->returned; }
 
 Status Connection::CopyBegin(const std::string& sql) {
   CROSSFADE_TRY(state_->CheckFree());

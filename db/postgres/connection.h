@@ -77,6 +77,8 @@ class Connection {
   // Ends the pipeline: affected rows of each queued statement. The first error makes all later ones not run.
   // `failed` (if given) gets the index of the statement that failed.
   Result<std::vector<uint64_t>> PipelineCollect(size_t* failed = nullptr);
+  // What the first statement of the last pipeline that returned one field of one row has returned; empty: none did.
+  const std::string& PipelineReturned() const;
   // Bytes of the largest statement that was queued: libpq keeps that much memory for as long as the session lives.
   size_t largest_statement() const;
 

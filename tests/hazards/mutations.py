@@ -175,6 +175,9 @@ mutant("verify", "what a pass finds beside a run is not kept before the piece is
 mutant("verify", "a pass that goes on takes all tables from the list of those that wait", "what_waits_for_a_pass_is_not_forgotten_by_one_that_goes_on",
        ("verify/continuous.cc", "  if (pass.resumed) {", "  if (pass.resumed && false) {"))
 
+mutant("verify", "behind a process that died all that is not known to be ours is somebody else's", "a_foreign_writer_is_recognised_and_nobody_else_accused",
+       ("verify/own_transactions.cc", "  gap_ = !head->ended;", "  gap_ = false;"))
+
 mutant("repair", "a parent goes although rows refer to it", "a_repaired_parent_leaves_no_orphan_under_a_valid_key",
        ("verify/repair.cc", "    CROSSFADE_ASSIGN(const bool no_orphans, LeaveOrphans());", "    const bool no_orphans = true;"))
 mutant("repair", "children come into the plan before their parents", "a_repair_of_much_damage_makes_progress_each_time",

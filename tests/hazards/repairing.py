@@ -259,11 +259,17 @@ def a_stop_over_a_divergence_is_mended(scene):
     scene.compare(move)
 
 
+def ours(scene, move, row=4):
+    """A transaction of ours on the target."""
+    scene.sql("UPDATE t SET v = v + 1 WHERE id = {0}; UPDATE t SET v = 1 WHERE id = {0}".format(row))
+    move.wait_applied()
+
+
 @hazard("repair")
 def a_foreign_writer_is_recognised_and_nobody_else_accused(scene):
-    """A row that somebody else wrote is refused, and repaired when told to. What cannot be told is called unknown, and repaired."""
+    """A row that somebody else wrote is refused, also behind later transactions of ours, and repaired when told to. What cannot be told is called unknown, and repaired."""
     scene.schema(SMALL)
-    move = scene.migration(tenant="first")
+    move = scene.migration(tenant="first", journal__keep_s=0)
 
     def writers():
         return {d["key"]: d["writer"] for d in verdict(move, 1)["tables"][0]["differences"]}
@@ -283,12 +289,30 @@ def a_foreign_writer_is_recognised_and_nobody_else_accused(scene):
     err = repair(move, status=4)
     expect("CF1840" in err and "t id=2" in err and "--overwrite-foreign" in err, err)
     expect(rows(scene) == before, "a refused repair has changed rows")
-    # Behind a later transaction of ours nobody can tell; nor who deleted a row.
+    # Behind a later transaction of ours it can be told if there was one before it, too; but not who deleted a row.
     follow()
-    scene.sql("UPDATE t SET v = 1 WHERE id = 4")
-    move.wait_applied()
+    ours(scene, move)
     scene.on_target("DELETE FROM t WHERE id = 3")
     expect(writers() == {"id=2": {"who": "unknown", "transaction": number}, "id=3": {"who": "unknown"}}, str(writers()))
+    scene.on_target("UPDATE t SET v = 8 WHERE id = 2")
+    number = int(scene.on_target("SELECT xmin FROM t WHERE id = 2"))
+    ours(scene, move)
+    time.sleep(1.5)  # what is ours is kept about every second
+    expect(writers()["id=2"] == {"who": "somebody else", "transaction": number}, str(writers()))
+    move.stop()
+    follow()
+    ours(scene, move)
+    time.sleep(1.5)
+    expect(writers()["id=2"] == {"who": "somebody else", "transaction": number}, str(writers()))
+    scene.on_target("UPDATE t SET v = 7 WHERE id = 2")
+    # Ours, and wrong since the source was changed behind its log.
+    scene.sql("SET sql_log_bin = 0; UPDATE t SET v = 3 WHERE id = 4")
+    move.kill()
+    follow()
+    ours(scene, move, 1)
+    time.sleep(1.5)
+    expect([writer["who"] for _, writer in sorted(writers().items())] == ["unknown"] * 3, "behind a kill nobody knows: %s" % writers())
+    scene.sql("SET sql_log_bin = 0; UPDATE t SET v = 1 WHERE id = 4")
     move.stop()
     done = repair(move)
     expect(done["repaired"] == 2, str(done))

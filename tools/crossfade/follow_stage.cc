@@ -150,6 +150,14 @@ Status Pipeline::BuildKeys() {
   return {};
 }
 
+Status Pipeline::OpenOwnTransactions() {
+  if (own_transactions_) {
+    return {};
+  }
+  own_transactions_ = std::make_unique<verify::OwnTransactions>(journal_.get());
+  return own_transactions_->Open();
+}
+
 Status Pipeline::ApplyUntil(const apply::Windows& windows, Seq from, std::optional<Seq> last) {
   if (last && from >= *last) {
     return {};
@@ -166,13 +174,21 @@ Status Pipeline::ApplyUntil(const apply::Windows& windows, Seq from, std::option
   if (last) {
     options.last = *last;
   }
+  if (!last) {  // before that keys may be built between our transactions, and staged rows moved
+    CROSSFADE_TRY(OpenOwnTransactions());
+    options.committed = [this](uint32_t transaction) -> Status {
+      CROSSFADE_TRY(own_transactions_->Note(transaction));
+      return own_transactions_->Keep(false);
+    };
+  }
   Status goal_error;
   options.done = [&](const apply::ApplyProgress& now) {
     ShowApplied(board_, now, before, !last);
     if (last) {
       return false;
     }
-    const Result<bool> reached = GoalReached(now.seq);
+    goal_error = own_transactions_->Keep(false);
+    const Result<bool> reached = goal_error ? GoalReached(now.seq) : Result<bool>(true);
     if (!reached) {
       goal_error = Fail(reached.error());
     }
@@ -182,6 +198,9 @@ Status Pipeline::ApplyUntil(const apply::Windows& windows, Seq from, std::option
   const Result<apply::Applier::Ended> ended = applier.Run(from, halt_.get_token());
   ShowApplied(board_, applier.progress(), before, !last);
   if (!ended) {
+    if (own_transactions_) {
+      own_transactions_->Gap();  // the last one may have committed
+    }
     return Fail(ended.error());
   }
   return goal_error;

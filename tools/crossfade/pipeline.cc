@@ -92,6 +92,11 @@ Status Pipeline::Run(std::stop_token stop) {
   if (heartbeat_.joinable()) {
     heartbeat_.join();
   }
+  if (own_transactions_) {
+    if (const Status closed = own_transactions_->Close(); !closed && result) {
+      result = closed;
+    }
+  }
   {
     const std::lock_guard lock(fatal_mutex_);
     if (fatal_) {
@@ -163,6 +168,8 @@ Status Pipeline::DoWork() {
   CROSSFADE_TRY(RefuseTriggers());
   CROSSFADE_ASSIGN(const apply::TargetState state, target_->ReadState());
   CROSSFADE_TRY(Regain(state));
+  CROSSFADE_TRY(OpenOwnTransactions());
+  own_transactions_->Gap();  // what the work writes is not noted
   return work_({target_.get(), journal_.get(), halt_.get_token()});
 }
 

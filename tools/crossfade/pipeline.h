@@ -23,6 +23,7 @@
 #include "tools/crossfade/source_engine.h"
 #include "tools/crossfade/status.h"
 #include "tools/crossfade/status_publisher.h"
+#include "verify/own_transactions.h"
 
 namespace crossfade::tools {
 
@@ -94,6 +95,8 @@ class Pipeline {
   Status BuildKeys();
   // Without `last`: until the goal, or a stop.
   Status ApplyUntil(const apply::Windows& windows, Seq from, std::optional<Seq> last);
+  // Which transactions on the target are ours: kept for verify, once nothing but apply writes rows.
+  Status OpenOwnTransactions();
   Status BuildStage(apply::SchemaStage stage, const std::string& fact);
   Status WaitCaptured(const std::vector<Position>& positions);
   Status WaitUntilCaptured(const std::vector<Position>& positions);
@@ -126,6 +129,7 @@ class Pipeline {
   std::unique_ptr<StatusPublisher> publisher_;
   std::unique_ptr<RetentionWatch> retention_watch_;
   std::unique_ptr<ContinuousVerify> continuous_verify_;
+  std::unique_ptr<verify::OwnTransactions> own_transactions_;
   std::jthread heartbeat_;
   std::jthread capture_;
   std::mutex fatal_mutex_;
