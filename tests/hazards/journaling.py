@@ -121,7 +121,9 @@ def target_forgets_what_it_acknowledged(scene):
     scene.own_target("-c", "fsync=on", "-c", "wal_writer_delay=10s", "-c", "wal_writer_flush_after=1GB")
     move = started(scene, COUNTED, target__synchronous_commit=False)
     forgotten = 0
-    for _ in range(3):
+    for turn in range(12):
+        if turn >= 3 and forgotten > 0:  # on a busy machine each of ours comes long enough after the last durable one to be durable, too
+            break
         held = scene.target.connect(scene.target_database)
         held.cursor().execute("SELECT 1 FROM crossfade.heartbeat FOR UPDATE")  # each beat is a durable commit, and takes others along
         scene.sql("UPDATE counter SET n = n + 1; INSERT INTO keyless VALUES (1)")

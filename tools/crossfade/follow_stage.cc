@@ -177,6 +177,10 @@ Status Pipeline::ApplyUntil(const apply::Windows& windows, Seq from, std::option
   if (!last) {  // before that keys may be built between our transactions, and staged rows moved
     CROSSFADE_TRY(OpenOwnTransactions());
     options.committed = [this](uint32_t transaction) -> Status {
+      if (transaction == 0) {
+        own_transactions_->Gap();
+        return {};
+      }
       CROSSFADE_TRY(own_transactions_->Note(transaction));
       return own_transactions_->Keep(false);
     };
