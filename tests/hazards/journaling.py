@@ -119,7 +119,7 @@ def target_forgets_what_it_acknowledged(scene):
     """It commits asynchronously and loses power: the journal must still have what came after the last durable commit."""
     # What is not flushed at once is in the server's memory, which dies with it.
     scene.own_target("-c", "fsync=on", "-c", "wal_writer_delay=10s", "-c", "wal_writer_flush_after=1GB")
-    move = started(scene, COUNTED, target__synchronous_commit=False)
+    move = started(scene, COUNTED, target__synchronous_commit=False, journal__keep_s=0)
     forgotten = 0
     for turn in range(12):
         if turn >= 3 and forgotten > 0:  # on a busy machine each of ours comes long enough after the last durable one to be durable, too
