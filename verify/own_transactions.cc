@@ -4,7 +4,10 @@
 
 #include <algorithm>
 #include <functional>
+#include <iterator>
+#include <map>
 #include <optional>
+#include <string_view>
 #include <utility>
 
 #include "apply/row_reader.h"
@@ -15,7 +18,9 @@ namespace crossfade::verify {
 namespace {
 
 constexpr const char* kHead = "own.head";
+constexpr std::string_view kPrefix = "own.";
 constexpr uint64_t kVersion = 1;
+constexpr std::string_view kUnreadable = "CF1822";
 constexpr std::chrono::milliseconds kKeepEvery{1000};
 
 struct Head {
@@ -29,15 +34,11 @@ struct Head {
 std::string BlockKey(uint64_t number, uint64_t blocks) { return fmt::format("own.{}", number % blocks); }
 
 tl::unexpected<Error> BadRecord(const std::string& key) {
-  return MakeError(ErrorClass::kCorrupt, "CF1822", "verify", "the journal's record {} cannot be read", key);
+  return MakeError(ErrorClass::kCorrupt, kUnreadable, "verify", "the journal's record {} cannot be read", key);
 }
 
-Result<std::optional<Head>> LoadHead(state::Journal* journal) {
-  CROSSFADE_ASSIGN(const std::optional<std::string> bytes, journal->GetRecord(kHead));
-  if (!bytes) {
-    return std::optional<Head>();
-  }
-  ByteReader in(*bytes);
+Result<Head> ReadHead(std::string_view bytes) {
+  ByteReader in(bytes);
   Head head;
   const uint64_t version = in.Varint();
   head.blocks = in.Varint();
@@ -49,20 +50,37 @@ Result<std::optional<Head>> LoadHead(state::Journal* journal) {
       head.current - head.first >= head.blocks) {
     return BadRecord(kHead);
   }
+  return head;
+}
+
+Result<std::optional<Head>> LoadHead(state::Journal* journal) {
+  CROSSFADE_ASSIGN(const std::optional<std::string> bytes, journal->GetRecord(kHead));
+  if (!bytes) {
+    return std::optional<Head>();
+  }
+  CROSSFADE_ASSIGN(const Head head, ReadHead(*bytes));
   return std::optional(head);
+}
+
+// The records as they are at one moment: whoever notes goes on meanwhile.
+using Records = std::map<std::string, std::string, std::less<>>;
+
+Result<Records> LoadAll(state::Journal* journal) {
+  CROSSFADE_ASSIGN(auto listed, journal->ListRecords(std::string(kPrefix)));
+  return Records(std::make_move_iterator(listed.begin()), std::make_move_iterator(listed.end()));
 }
 
 // All that is kept, in order: each number, and whether those between it and the one before are not known.
 using OnOwn = std::function<void(uint32_t transaction, bool gap)>;
 
-Status ForEachOwn(state::Journal* journal, const Head& head, const OnOwn& on_own) {
+Status ForEachOwn(const Records& records, const Head& head, const OnOwn& on_own) {
   bool missing = false;
   for (uint64_t number = head.first; number <= head.current; ++number) {
     const std::string key = BlockKey(number, head.blocks);
-    CROSSFADE_ASSIGN(const std::optional<std::string> bytes, journal->GetRecord(key));
-    ByteReader in(bytes ? std::string_view(*bytes) : std::string_view());
-    if (!bytes || in.Varint() != number) {
-      missing = true;  // the ring has gone round meanwhile, or this one is not kept yet
+    const auto record = records.find(key);
+    ByteReader in(record != records.end() ? std::string_view(record->second) : std::string_view());
+    if (record == records.end() || in.Varint() != number) {
+      missing = true;  // not kept before its process died; or not yet
       continue;
     }
     bool gap = in.U8() != 0 || std::exchange(missing, false);
@@ -114,16 +132,20 @@ class Line {
 
 }  // namespace
 
-Status OwnTransactions::Open() {
-  CROSSFADE_ASSIGN(const std::optional<Head> head, LoadHead(journal_));
-  if (!head || head->blocks != blocks_) {
+Status OwnTransactions::Open(std::optional<uint32_t> last_on_target) {
+  const Result<std::optional<Head>> found = LoadHead(journal_);
+  if (!found && found.error().code != kUnreadable) {
+    return Fail(found.error());
+  }
+  if (!found || !*found || (*found)->blocks != blocks_) {
     return BeginAnew();
   }
-  first_ = head->first;
-  current_ = head->current;
-  some_ = head->ended;
-  last_ = head->last;
-  gap_ = !head->ended;
+  const Head& head = **found;
+  first_ = head.first;
+  current_ = head.current;
+  some_ = head.ended;
+  last_ = head.last;
+  gap_ = !head.ended || last_on_target != head.last;
   return NextBlock();
 }
 
@@ -194,13 +216,18 @@ Status OwnTransactions::KeepHead(bool ended) const {
 
 Result<std::set<uint32_t>> NotOurs(state::Journal* journal, const std::vector<uint32_t>& transactions) {
   std::set<uint32_t> foreign;
-  CROSSFADE_ASSIGN(const std::optional<Head> head, LoadHead(journal));
-  if (!head || transactions.empty()) {
+  if (transactions.empty()) {
     return foreign;
   }
+  CROSSFADE_ASSIGN(const Records records, LoadAll(journal));
+  const auto stored = records.find(std::string_view(kHead));
+  if (stored == records.end()) {
+    return foreign;
+  }
+  CROSSFADE_ASSIGN(const Head head, ReadHead(stored->second));
   // The line's length first: numbers go round, so that only its end tells where on it one is.
   Line line;
-  CROSSFADE_TRY(ForEachOwn(journal, *head, [&](uint32_t own, bool) { line.Add(own); }));
+  CROSSFADE_TRY(ForEachOwn(records, head, [&](uint32_t own, bool) { line.Add(own); }));
   std::vector<std::pair<uint64_t, uint32_t>> wanted;
   for (const uint32_t transaction : transactions) {
     if (const auto place = line.PlaceOf(transaction)) {
@@ -210,7 +237,7 @@ Result<std::set<uint32_t>> NotOurs(state::Journal* journal, const std::vector<ui
   std::sort(wanted.begin(), wanted.end());
   auto next = wanted.begin();
   Line again;
-  const Status read = ForEachOwn(journal, *head, [&](uint32_t own, bool gap) {
+  const Status read = ForEachOwn(records, head, [&](uint32_t own, bool gap) {
     const auto stretch = again.Add(own);
     if (!stretch) {  // another line: the one before was of other numbers
       foreign.clear();

@@ -6,6 +6,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <set>
 #include <string>
 #include <vector>
@@ -24,7 +25,9 @@ class OwnTransactions {
       : journal_(journal), block_bytes_(block_bytes), blocks_(blocks) {}
 
   // Goes on behind what an earlier process has kept. From here to Close the head says that the end is not known.
-  Status Open();
+  // `last_on_target`: our last transaction there; without a gap only if it is the one that was kept last. A state
+  // directory that was put back does not know of later ones.
+  Status Open(std::optional<uint32_t> last_on_target);
   // A transaction that has committed. All of ours since the last one were noted, or Gap was called.
   Status Note(uint32_t transaction);
   // Some that may be ours are not known.

@@ -76,8 +76,12 @@ Status CheckSameServer(mysql::Connection& connection, const Position& from, cons
     return {};
   }
   const auto begun = ReadLogBegin(connection, mark->file);
-  if (!begun && begun.error().error_class == ErrorClass::kReconnect) {
+  if (!begun && begun.error().message.find("Could not find first log file") == std::string::npos) {
     return Fail(begun.error());
+  }
+  if (begun && !*begun) {
+    return MakeError(ErrorClass::kReconnect, "CF1206", kComponent, "the server does not say when {} was begun",
+                     mark->file);
   }
   const std::optional<int64_t> now = begun ? *begun : std::nullopt;
   if (now == mark->begun_s) {

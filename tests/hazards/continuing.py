@@ -355,6 +355,7 @@ def a_full_pass_beside_the_run_goes_on_after_a_kill(scene):
     move.start()
     found = wait_full_pass(move)
     expect(found["full_result"] == "different" and found["open"] == 1 and found["full_rows"] == 800, str(found))
+    wait_shown(move, lambda v: not v["waiting"], "the table in which a row differs is not looked at once more")
     log = move.log_tail(100000)
     expect(log.count("a full pass over 2 tables begins") == 1 and log.count("goes on: ") == 2, log[-3000:])
     expect(not background_notes(move), "notes of a pass that has ended")

@@ -228,13 +228,26 @@ Result<ContinuousVerify::Begun> ContinuousVerify::BeginPass(verify::Pass* pass) 
     return begun;
   }
   const std::string identity = fmt::format("{}|{}", PassIdentity(config_, journal_->id(), *routes_), pass->chain);
-  if (auto interrupted = PassFile::Load(config_.state_dir, PassKind::kBackground, identity)) {
+  // The chain that the notes are of, before there are any: another process would begin it anew behind later changes.
+  CROSSFADE_TRY(Store());
+  auto interrupted = PassFile::Load(config_.state_dir, PassKind::kBackground, identity);
+  const std::optional<verify::FullPass> last = check_->state().full;
+  if (interrupted && (!last || interrupted->so_far.began_us > last->began_us)) {  // else that one has ended
     pass->resumed = true;
     pass->began_us = interrupted->so_far.began_us;
     begun.plan = std::move(interrupted->plan);
     spdlog::info("verify: the full pass that began {} s ago goes on: {} of {} chunks are done",
                  (WallMicros() - pass->began_us) / 1'000'000, interrupted->so_far.done.size(),
                  begun.plan.chunk_count());
+    // A journal that lost its end has forgotten what was found: such a table is looked at once more.
+    for (size_t i = 0; i < begun.plan.tables.size(); ++i) {
+      const verify::TableOutcome& found = interrupted->so_far.tables[i];
+      const verify::ComparedTable* table = tables_->Find(begun.plan.tables[i].table);
+      if (table != nullptr && found.differences() + found.undecided > 0) {
+        check_->Decided(*pass, *table, {}, found.differences() + found.undecided);
+      }
+    }
+    CROSSFADE_TRY(Store());
     begun.so_far = std::move(interrupted->so_far);
     CROSSFADE_ASSIGN(begun.notes, PassFile::GoOn(config_.state_dir, PassKind::kBackground));
     return begun;

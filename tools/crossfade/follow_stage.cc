@@ -110,6 +110,7 @@ Status Pipeline::FollowOnce() {
   target_state_.facts = state.facts;
   CROSSFADE_TRY(Regain(state));
   if (HasFact(kWindowsPassedFact)) {
+    windows_open_ = false;  // also where the answer to the fact's commit was lost
     return ApplyUntil(apply::Windows(), AppliedBy(state), std::nullopt);
   }
   CROSSFADE_TRY(WaitCaptured(DistinctHighs(state.chunks)));
@@ -154,8 +155,12 @@ Status Pipeline::OpenOwnTransactions() {
   if (own_transactions_) {
     return {};
   }
-  own_transactions_ = std::make_unique<verify::OwnTransactions>(journal_.get());
-  return own_transactions_->Open();
+  CROSSFADE_ASSIGN(const std::unique_ptr<apply::RowReader> target, OpenTargetRows(config_));
+  CROSSFADE_ASSIGN(const std::optional<uint32_t> last, target->LastOwnTransaction());
+  auto own = std::make_unique<verify::OwnTransactions>(journal_.get());
+  CROSSFADE_TRY(own->Open(last));
+  own_transactions_ = std::move(own);
+  return {};
 }
 
 Status Pipeline::ApplyUntil(const apply::Windows& windows, Seq from, std::optional<Seq> last) {

@@ -169,7 +169,13 @@ std::optional<InterruptedPass> PassFile::Load(const std::string& state_dir, Pass
   while (std::getline(in, line) && !in.eof()) {  // a line without an end was torn
     const nlohmann::json json = nlohmann::json::parse(line, nullptr, false);
     try {
-      if (!pass ? !(pass = HeadOf(json, identity, not_before_us)) : !AddLine(json, &*pass)) {
+      if (pass && !AddLine(json, &*pass)) {
+        break;
+      }
+      if (!pass) {
+        pass = HeadOf(json, identity, not_before_us);
+      }
+      if (!pass) {
         break;
       }
     } catch (const nlohmann::json::exception&) {

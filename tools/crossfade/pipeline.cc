@@ -372,20 +372,28 @@ Result<std::unique_ptr<capture::Source>> Pipeline::OpenLog(std::vector<capture::
   return source_->OpenSource(schemas_, std::move(known), windows_open_);
 }
 
-// [tables] may have changed since the last run. A table that comes later is met in the log.
+// [tables] may have changed since the last run. A table that comes later is met in the log; and where one of ours goes
+// by another name, the log will tell how that came.
 Status Pipeline::RefuseTakenIn(const std::vector<std::string>& names) const {
+  const bool all_there = std::all_of(schemas_.begin(), schemas_.end(), [&](const TableSchema& schema) {
+    return std::find(names.begin(), names.end(), schema.name) != names.end();
+  });
+  if (!all_there) {
+    return {};
+  }
   for (const std::string& name : names) {
     if (!routes_.rules().Includes(name) || routes_.Find(name) != nullptr) {
       continue;
     }
-    return Fail(Error{ErrorClass::kConfig, "CF1718", std::string(kComponent),
-                      fmt::format("table {} does not belong to this migration, and [tables] takes it in now: its rows "
-                                  "are not on the target",
-                                  name),
-                      "", name, "taken in",
-                      fmt::format("leave it out: add \"{}\" to exclude in [tables]; or 'crossfade abort {}', and begin "
-                                  "with the table",
-                                  name, options_.config)});
+    return Fail(
+        Error{ErrorClass::kConfig, "CF1718", std::string(kComponent),
+              fmt::format("table {} does not belong to this migration, and [tables] takes it in now, or it was created "
+                          "since: its rows are not on the target",
+                          name),
+              "", name, "taken in",
+              fmt::format("leave it out: add \"{}\" to exclude in [tables]; or 'crossfade abort {}', and begin "
+                          "with the table",
+                          name, options_.config)});
   }
   return {};
 }
@@ -470,7 +478,7 @@ Status Pipeline::BuildStage(apply::SchemaStage stage, const std::string& fact) {
 Status Pipeline::WaitCaptured(const std::vector<Position>& positions) {
   // Nothing is applied meanwhile: capture must not wait for room.
   waiting_captured_ = true;
-  const Status captured = WaitUntilCaptured(positions);
+  Status captured = WaitUntilCaptured(positions);
   waiting_captured_ = false;
   return captured;
 }

@@ -61,10 +61,11 @@ class MySqlEngine : public SourceEngine {
 
   Result<std::vector<std::string>> TableNames() override {
     CROSSFADE_ASSIGN(const std::unique_ptr<Connection> connection, Connect());
-    CROSSFADE_ASSIGN(const auto rows,
-                     connection->Rows(fmt::format("SELECT TABLE_NAME FROM information_schema.TABLES WHERE TABLE_SCHEMA "
-                                                  "= {} AND TABLE_TYPE = 'BASE TABLE' ORDER BY TABLE_NAME",
-                                                  connection->Literal(options_.database))));
+    CROSSFADE_ASSIGN(
+        const auto rows,
+        connection->Rows(fmt::format("SELECT TABLE_NAME FROM information_schema.TABLES WHERE TABLE_SCHEMA "
+                                     "= {} AND TABLE_TYPE IN ('BASE TABLE', 'SYSTEM VERSIONED') ORDER BY TABLE_NAME",
+                                     connection->Literal(options_.database))));
     std::vector<std::string> names;
     for (const auto& row : rows) {
       names.push_back(row.empty() ? "" : row[0].value_or(""));

@@ -35,7 +35,7 @@ class SourceEngine {
   // What the server, the account and the tables lack; empty is ready.
   virtual Result<std::vector<apply::Finding>> Check() = 0;
   virtual Result<SourceCatalog> ReadCatalog() = 0;
-  // Names of the base tables that the account can see.
+  // Names of the tables that the account can see; no views.
   virtual Result<std::vector<std::string>> TableNames() = 0;
   virtual Result<Position> Head() = 0;
   // Ids of transactions that are prepared and neither committed nor rolled back: capture must not start behind them.

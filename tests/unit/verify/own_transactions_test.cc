@@ -25,14 +25,16 @@ class OwnTransactionsTest : public ::testing::Test {
     std::filesystem::remove_all(directory_);
   }
 
+  // As if the target's last transaction of ours were the one that was noted last, here.
   OwnTransactions Opened(size_t block_bytes = 4096, uint64_t blocks = 4096) {
     OwnTransactions own(journal_.get(), block_bytes, blocks);
-    EXPECT_TRUE(own.Open());
+    EXPECT_TRUE(own.Open(last_));
     return own;
   }
-  static void NoteAll(OwnTransactions* own, const std::vector<uint32_t>& transactions) {
+  void NoteAll(OwnTransactions* own, const std::vector<uint32_t>& transactions) {
     for (const uint32_t transaction : transactions) {
       EXPECT_TRUE(own->Note(transaction));
+      last_ = transaction;
     }
   }
   std::set<uint32_t> NotOursOf(uint32_t first, uint32_t last) {
@@ -47,6 +49,7 @@ class OwnTransactionsTest : public ::testing::Test {
 
   std::string directory_;
   std::unique_ptr<state::Journal> journal_;
+  std::optional<uint32_t> last_;
 };
 
 using Set = std::set<uint32_t>;
@@ -103,6 +106,28 @@ TEST_F(OwnTransactionsTest, AGapAtTheEndIsOneForTheNextProcess) {
   NoteAll(&own, {14, 16});
   ASSERT_TRUE(own.Close());
   EXPECT_EQ(NotOursOf(5, 30), Set({11, 15}));
+}
+
+// It was kept at 12, and ours went on to 40 before it was put back.
+TEST_F(OwnTransactionsTest, AStateDirectoryThatWasPutBackAccusesNobody) {
+  {
+    OwnTransactions own = Opened();
+    NoteAll(&own, {10, 12});
+    ASSERT_TRUE(own.Close());
+  }
+  last_ = 40;
+  OwnTransactions own = Opened();
+  NoteAll(&own, {41, 43});
+  ASSERT_TRUE(own.Keep(true));
+  EXPECT_EQ(NotOursOf(5, 50), Set({11, 42}));
+}
+
+TEST_F(OwnTransactionsTest, AHeadThatCannotBeReadBeginsAnew) {
+  ASSERT_TRUE(journal_->PutRecord("own.head", "of a later version"));
+  OwnTransactions own = Opened();
+  NoteAll(&own, {10, 12});
+  ASSERT_TRUE(own.Keep(true));
+  EXPECT_EQ(NotOursOf(5, 30), Set({11}));
 }
 
 TEST_F(OwnTransactionsTest, NumbersGoRound) {
@@ -162,7 +187,7 @@ TEST_F(OwnTransactionsTest, AgreesWithAPlainList) {
         follows = false;
       }
       at += 1 + random() % 5;
-      ASSERT_TRUE(own.Note(at));
+      NoteAll(&own, {at});
       noted.emplace_back(at, follows);
       follows = true;
     }
