@@ -121,15 +121,21 @@ def source_and_replica_change_places(scene):
     address.close()
 
 
-@hazard("H22", engines=("mariadb",), quick=False)
-def a_server_built_anew_takes_its_old_place(scene):
-    """Fail-over, and back to a server built anew under the old name, whose log begins again at its first file: the copy's places in the old log say nothing of it."""
+def late_in_its_log(scene):
+    """A source that writes its fifth log file, and its replica."""
     old = scene.own_source("--server-id=11", "--log-slave-updates")
     other = scene.own_source("--server-id=12", "--log-slave-updates")
     scene.source = old
     old.client("FLUSH BINARY LOGS; FLUSH BINARY LOGS; FLUSH BINARY LOGS; FLUSH BINARY LOGS")
     scene.schema(COUNTED)
     replicate(other, old)
+    return old, other
+
+
+@hazard("H22", engines=("mariadb",), quick=False)
+def a_server_built_anew_takes_its_old_place(scene):
+    """Fail-over, and back to a server built anew under the old name, whose log begins again at its first file: the copy's places in the old log say nothing of it."""
+    old, other = late_in_its_log(scene)
     move = scene.migration(journal__keep_s=0)
     move.run_until_caught_up()
     wait_replicated(other, old)
@@ -153,12 +159,7 @@ def a_server_built_anew_takes_its_old_place(scene):
 @hazard("H22", engines=("mariadb",), quick=False)
 def a_server_built_anew_comes_within_the_windows(scene):
     """While the copy's places are still compared, a server with the old one's name and another log is refused; by way of the other one it goes on."""
-    old = scene.own_source("--server-id=11", "--log-slave-updates")
-    other = scene.own_source("--server-id=12", "--log-slave-updates")
-    scene.source = old
-    old.client("FLUSH BINARY LOGS; FLUSH BINARY LOGS; FLUSH BINARY LOGS; FLUSH BINARY LOGS")
-    scene.schema(COUNTED)
-    replicate(other, old)
+    old, other = late_in_its_log(scene)
     move = scene.migration()
     tables, open_tables = scene.gate("tables")
     apply, _ = scene.gate("apply")

@@ -220,7 +220,8 @@ Result<snapshot::CopyPlan> ContinuousVerify::PlanOf(const verify::Pass& pass) {
   return plan;
 }
 
-// Where a full pass that was interrupted went on to, and the notes of this one. A pass over tables that wait has none.
+// The plan and the notes of a pass; of a full one that was interrupted also what is done of it, which `pass` then goes on
+// with. A pass over tables that wait has no notes.
 Result<ContinuousVerify::Begun> ContinuousVerify::BeginPass(verify::Pass* pass) {
   Begun begun;
   if (!pass->full) {
