@@ -149,7 +149,7 @@ mutant("H20", "progress is read without its row's lock", "commits_are_cut",
 mutant("H22", "only GTIDs are compared, neither the place in the log nor when its file was begun", "source_used_a_position_again",
        ("capture/mysql/mysql_source.cc", "    CROSSFADE_TRY(CheckPlace(server, from));\n",
         "    if (from.last.empty()) {\n      CROSSFADE_TRY(CheckPlace(server, from));\n    }\n"),
-       ("capture/mysql/mysql_source.cc", "  CROSSFADE_TRY(CheckMark(from));\n", ""))
+       ("capture/mysql/mysql_source.cc", "  CROSSFADE_TRY(CheckMarks(from));\n", ""))
 mutant("H22", "a server is followed that lacks what was applied", "promoted_replica_lacks_what_was_applied",
        ("capture/mysql/mysql_source.cc", "    return Lost(from, missing.ToString());", "    return {};"), engine="mysql")
 

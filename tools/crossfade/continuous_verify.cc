@@ -220,8 +220,8 @@ Result<snapshot::CopyPlan> ContinuousVerify::PlanOf(const verify::Pass& pass) {
   return plan;
 }
 
-// The plan and the notes of a pass; of a full one that was interrupted also what is done of it, which `pass` then goes on
-// with. A pass over tables that wait has no notes.
+// The plan and the notes of a pass; of a full one that was interrupted also what is done of it, which `pass` then goes
+// on with. A pass over tables that wait has no notes.
 Result<ContinuousVerify::Begun> ContinuousVerify::BeginPass(verify::Pass* pass) {
   Begun begun;
   if (!pass->full) {
