@@ -247,7 +247,7 @@ case "$mode" in
   full) cases=(--all-variants) crash=(--full) ;;
 esac
 run_tests cases "$python" tests/run_cases.py ${filter:+--filter "$filter"} "${cases[@]}"
-run_tests hazards "$python" tests/hazards/run_hazards.py --workers 1 ${filter:+--filter "$filter"} $([ "$mode" = normal ] || echo "--$mode")
+run_tests hazards "$python" tests/hazards/run_hazards.py --workers 2 ${filter:+--filter "$filter"} $([ "$mode" = normal ] || echo "--$mode")
 if [ "$mode" = full ]; then
   run_tests mutations "$python" tests/hazards/run_mutations.py ${filter:+--filter "$filter"}
   run_tests type-mutations "$python" tests/hazards/run_type_mutations.py ${filter:+--filter "$filter"}

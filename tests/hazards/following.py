@@ -1,5 +1,6 @@
 """Hazards while following the log: order, cascades, doubt about commits, and what must stop."""
 
+import contextlib
 import os
 import random
 import re
@@ -224,6 +225,18 @@ def schema_change_is_not_guessed(scene):
     else:
         scene.expect_exit(move, 5, r"ALTER TABLE|schema|column")
         expect(scene.on_target("SELECT count(*) FROM t").strip() == "2", "what came before the change is not all applied")
+
+
+@hazard("H19")
+def what_was_read_before_a_schema_change_waits_for_a_slow_target(scene):
+    """The change is read while the target still keeps us waiting: what was written before it is applied all the same, then the migration stops."""
+    move = started(scene, "CREATE TABLE t (id INT PRIMARY KEY, v INT); INSERT INTO t VALUES (1, 1)")
+    with contextlib.closing(scene.target.connect(scene.target_database)) as held:
+        held.cursor().execute("LOCK TABLE t")
+        scene.sql("INSERT INTO t VALUES (2, 2); INSERT INTO t VALUES (3, 3); ALTER TABLE t ADD COLUMN w INT DEFAULT 5; INSERT INTO t VALUES (4, 4, 4)")
+        wait_until(lambda: "CF1742" in move.log_tail(3000), "the change is not said while the target keeps us waiting")
+    scene.expect_exit(move, 5, "CF1742")
+    expect(scene.on_target("SELECT count(*) FROM t").strip() == "3", "what came before the change is not all applied")
 
 
 @hazard("H19")

@@ -2,10 +2,13 @@
 #include <spdlog/spdlog.h>
 
 #include <algorithm>
+#include <chrono>
+#include <utility>
 
 #include "apply/applier.h"
 #include "apply/window.h"
 #include "core/clock.h"
+#include "tools/crossfade/backoff.h"
 #include "tools/crossfade/pipeline.h"
 
 namespace crossfade::tools {
@@ -14,6 +17,9 @@ namespace {
 
 constexpr uint32_t kWorker = 0;
 constexpr int64_t kFollowingLagMs = 1000;
+// So long a target may take for one commit before we stop with what is applied.
+constexpr std::chrono::seconds kAwaitApplied{30};
+constexpr std::chrono::milliseconds kLookAtAppliedEvery{5};
 
 std::vector<Position> DistinctHighs(const std::vector<ChunkMark>& marks) {
   std::vector<Position> highs;
@@ -102,6 +108,25 @@ Status Pipeline::Regain(const apply::TargetState& state) {
     CROSSFADE_TRY(MatchesProgress(journal_.get(), *order_, progress));
   }
   return {};
+}
+
+void Pipeline::AwaitApplied(const Error& error) {
+  const Seq last = journal_->tail().seq;
+  StatusReport now = board_->Read();
+  if (now.applied_seq >= last || (now.phase != Phase::kCatchingUp && now.phase != Phase::kFollowing)) {
+    return;
+  }
+  board_->SetError(error);
+  spdlog::error("{}; what was read before it, up to seq {}, is applied, then the migration stops", error.ToString(),
+                last.value);
+  Deadline give_up = After(kAwaitApplied);
+  while (now.applied_seq < last && !halt_.stop_requested() && std::chrono::steady_clock::now() < give_up) {
+    SleepFor(kLookAtAppliedEvery, halt_.get_token());
+    const Seq before = std::exchange(now, board_->Read()).applied_seq;
+    if (now.applied_seq > before) {
+      give_up = After(kAwaitApplied);
+    }
+  }
 }
 
 Status Pipeline::FollowOnce() {
