@@ -2,7 +2,7 @@
 
 #include <algorithm>
 #include <charconv>
-#include <map>
+#include <iterator>
 #include <nlohmann/json.hpp>
 #include <utility>
 #include <vector>
@@ -11,10 +11,19 @@ namespace crossfade::apply {
 
 namespace {
 
+void AppendInteger(auto value, std::string* out) {
+  char digits[20];
+  const auto end = std::to_chars(std::begin(digits), std::end(digits), value);
+  out->append(digits, end.ptr);
+}
+
 // "-12.340e2" as sign, digits without zeros at either end, and a power of ten.
-std::string NumberForm(std::string_view text) {
-  const bool negative = text.starts_with('-');
-  text.remove_prefix(negative ? 1 : 0);
+void AppendNumberForm(std::string_view text, std::string* out) {
+  const size_t begin = out->size();
+  if (text.starts_with('-')) {
+    out->push_back('-');
+    text.remove_prefix(1);
+  }
   const size_t exponent_at = text.find_first_of("eE");
   int64_t exponent = 0;
   if (exponent_at != std::string_view::npos) {
@@ -22,92 +31,143 @@ std::string NumberForm(std::string_view text) {
     digits.remove_prefix(digits.starts_with('+') ? 1 : 0);
     std::from_chars(digits.data(), digits.data() + digits.size(), exponent);
   }
-  std::string digits;
+  const size_t digits_begin = out->size();
   bool behind_point = false;
   for (const char c : text.substr(0, exponent_at)) {
     if (c == '.') {
       behind_point = true;
       continue;
     }
-    digits.push_back(c);
     exponent -= behind_point ? 1 : 0;
+    if (c != '0' || out->size() > digits_begin) {
+      out->push_back(c);
+    }
   }
-  digits.erase(0, std::min(digits.find_first_not_of('0'), digits.size()));
-  while (digits.ends_with('0')) {
-    digits.pop_back();
+  while (out->size() > digits_begin && out->back() == '0') {
+    out->pop_back();
     ++exponent;
   }
-  if (digits.empty()) {
-    return "0";
+  if (out->size() == digits_begin) {
+    out->resize(begin);
+    out->push_back('0');
+    return;
   }
-  return (negative ? "-" : "") + digits + "e" + std::to_string(exponent);
+  out->push_back('e');
+  AppendInteger(exponent, out);
 }
 
-std::string Sized(char kind, std::string_view text) {
-  return kind + std::to_string(text.size()) + ":" + std::string(text);
+void AppendText(std::string_view text, std::string* out) {
+  out->push_back('s');
+  AppendInteger(text.size(), out);
+  out->push_back(':');
+  out->append(text);
 }
 
-// Builds the form of each container when it ends.
-class FormBuilder : public nlohmann::json_sax<nlohmann::json> {
+// Appends as the parser goes. Members stand in the order in which PostgreSQL and MySQL keep them, shorter names first,
+// so that few objects need to be put in order. Borrows `out`.
+class FormBuilder final : public nlohmann::json_sax<nlohmann::json> {
  public:
-  const std::string& form() const { return form_; }
+  explicit FormBuilder(std::string* out) : out_(*out) {}
 
-  bool null() override { return Add("n"); }
-  bool boolean(bool value) override { return Add(value ? "t" : "f"); }
-  bool number_integer(number_integer_t value) override { return Add(NumberForm(std::to_string(value))); }
-  bool number_unsigned(number_unsigned_t value) override { return Add(NumberForm(std::to_string(value))); }
-  bool number_float(number_float_t, const string_t& text) override { return Add(NumberForm(text)); }
-  bool string(string_t& text) override { return Add(Sized('s', text)); }
-  bool binary(binary_t&) override { return false; }
-  bool start_object(std::size_t) override {
-    open_.push_back({true, {}, {}, {}});
-    return true;
+  bool null() override { return Literal("n,"); }
+  bool boolean(bool value) override { return Literal(value ? "t," : "f,"); }
+  bool number_integer(number_integer_t value) override { return Number(value); }
+  bool number_unsigned(number_unsigned_t value) override { return Number(value); }
+  bool number_float(number_float_t, const string_t& text) override {
+    AppendNumberForm(text, &out_);
+    return Literal(",");
   }
+  bool string(string_t& text) override {
+    AppendText(text, &out_);
+    return Literal(",");
+  }
+  bool binary(binary_t&) override { return false; }
+  bool start_object(std::size_t) override { return Open("{"); }
   bool key(string_t& name) override {
-    open_.back().name = name;
+    const size_t begin = out_.size();
+    AppendText(name, &out_);
+    members_.push_back({begin, out_.size() - name.size(), name.size()});
     return true;
   }
   bool end_object() override {
-    std::string form = "{";
-    for (const auto& [name, value] : open_.back().members) {
-      form += Sized('s', name) + value;
+    const size_t first = first_members_.back();
+    if (!InOrder(first)) {
+      PutInOrder(first);
     }
-    open_.pop_back();
-    return Add(form + "}");
+    members_.resize(first);
+    first_members_.pop_back();
+    return Literal("},");
   }
-  bool start_array(std::size_t) override {
-    open_.push_back({false, {}, {}, {}});
-    return true;
-  }
+  bool start_array(std::size_t) override { return Open("["); }
   bool end_array() override {
-    const std::string form = "[" + open_.back().elements + "]";
-    open_.pop_back();
-    return Add(form);
+    first_members_.pop_back();
+    return Literal("],");
   }
   bool parse_error(std::size_t, const std::string&, const nlohmann::detail::exception&) override { return false; }
 
  private:
-  struct Open {
-    bool object;
-    std::string name;
-    std::map<std::string, std::string> members;
-    std::string elements;
+  // Places in `out_`. A member ends where the next one begins.
+  struct Member {
+    size_t begin;
+    size_t name;
+    size_t name_size;
   };
 
-  bool Add(std::string form) {
-    form.push_back(',');
-    if (open_.empty()) {
-      form_ = std::move(form);
-    } else if (open_.back().object) {
-      open_.back().members[open_.back().name] = std::move(form);
-    } else {
-      open_.back().elements += form;
+  bool Literal(std::string_view text) {
+    out_.append(text);
+    return true;
+  }
+  bool Open(std::string_view begin) {
+    first_members_.push_back(members_.size());
+    return Literal(begin);
+  }
+  bool Number(auto value) {
+    char digits[24];
+    const auto end = std::to_chars(std::begin(digits), std::end(digits), value);
+    AppendNumberForm({std::begin(digits), end.ptr}, &out_);
+    return Literal(",");
+  }
+
+  std::string_view NameOf(const Member& member) const {
+    return std::string_view(out_).substr(member.name, member.name_size);
+  }
+  bool Before(const Member& a, const Member& b) const {
+    return a.name_size != b.name_size ? a.name_size < b.name_size : NameOf(a) < NameOf(b);
+  }
+  bool InOrder(size_t first) const {
+    for (size_t i = first + 1; i < members_.size(); ++i) {
+      if (!Before(members_[i - 1], members_[i])) {
+        return false;
+      }
     }
     return true;
   }
 
-  std::vector<Open> open_;
-  std::string form_;
+  // Of members with one name the last stays.
+  void PutInOrder(size_t first) {
+    struct Piece {
+      Member member;
+      size_t size;
+    };
+    std::vector<Piece> pieces;
+    for (size_t i = first; i < members_.size(); ++i) {
+      const size_t end = i + 1 < members_.size() ? members_[i + 1].begin : out_.size();
+      pieces.push_back({members_[i], end - members_[i].begin});
+    }
+    std::stable_sort(pieces.begin(), pieces.end(),
+                     [this](const Piece& a, const Piece& b) { return Before(a.member, b.member); });
+    std::string ordered;
+    for (size_t i = 0; i < pieces.size(); ++i) {
+      if (i + 1 == pieces.size() || NameOf(pieces[i].member) != NameOf(pieces[i + 1].member)) {
+        ordered.append(out_, pieces[i].member.begin, pieces[i].size);
+      }
+    }
+    out_.replace(members_[first].begin, std::string::npos, ordered);
+  }
+
+  std::string& out_;
+  std::vector<size_t> first_members_;  // of each container that is open, in `members_`
+  std::vector<Member> members_;
 };
 
 // "123e-2" as a person writes it, where that is not long.
@@ -236,11 +296,12 @@ bool AppendJsonOfForm(std::string_view form, std::string* out) {
 }
 
 bool AppendJsonForm(std::string_view json, std::string* out) {
-  FormBuilder builder;
+  const size_t begin = out->size();
+  FormBuilder builder(out);
   if (!nlohmann::json::sax_parse(json.begin(), json.end(), &builder)) {
+    out->resize(begin);
     return false;
   }
-  out->append(builder.form());
   return true;
 }
 

@@ -50,11 +50,15 @@ void AppendNormalized(const FormColumn& column, std::string_view bytes, std::str
     std::fill_n(out->end() - static_cast<ptrdiff_t>(bytes.size() - kScaleAt), 2, '\0');
     return;
   }
-  std::string form;
-  if (column.type.encoding == Encoding::kJsonb && bytes.size() > 1 && AppendJsonForm(bytes.substr(1), &form)) {
-    AppendField(form, out);
+  const size_t begin = out->size();
+  out->append(sizeof(uint32_t), '\0');  // its length, when that is known
+  if (column.type.encoding == Encoding::kJsonb && bytes.size() > 1 && AppendJsonForm(bytes.substr(1), out)) {
+    std::string length;
+    ByteWriter(&length).BigEndianU32(static_cast<uint32_t>(out->size() - begin - sizeof(uint32_t)));
+    out->replace(begin, length.size(), length);
     return;
   }
+  out->resize(begin);
   AppendField(bytes, out);
 }
 

@@ -14,6 +14,10 @@ std::string Form(std::string_view json) {
 TEST(JsonFormTest, OneFormForOneValue) {
   EXPECT_EQ(Form(R"({"b": 1, "a": [1.50, null, true]})"), Form(R"({"a":[15e-1,null,true],"b":1.0})"));
   EXPECT_EQ(Form(R"({"a": 1, "a": 2})"), Form(R"({"a": 2})"));
+  EXPECT_EQ(Form(R"({"bb": {"y": 1, "x": [2]}, "a": 0, "c": {"long": 1, "b": 2}})"),
+            Form(R"({"a": 0, "c": {"b": 2, "long": 1}, "bb": {"x": [2], "y": 1}})"));
+  EXPECT_EQ(Form(R"([{"b": {"x": 1}, "a": [{"z": 1, "y": 2}], "b": {"y": 2}, "a": 3}, 4])"),
+            Form(R"([{"a": 3, "b": {"y": 2}}, 4])"));
   EXPECT_EQ(Form(R"("\u00e9\/")"), Form("\"é/\""));
   EXPECT_EQ(Form("-0.0"), Form("0"));
   EXPECT_EQ(Form("100"), Form("1e2"));
@@ -33,6 +37,8 @@ TEST(JsonFormTest, DifferentValuesDiffer) {
   EXPECT_NE(Form("[[1],2]"), Form("[[1,2]]"));
   EXPECT_NE(Form(R"({"a": {"b": 1}})"), Form(R"({"a": "{b:1}"})"));
   EXPECT_NE(Form(R"(["a", "b"])"), Form(R"(["a,b"])"));
+  EXPECT_NE(Form(R"({"a": 1, "a": 2})"), Form(R"({"a": 1})"));
+  EXPECT_NE(Form(R"({"a": {"b": 1}, "c": 2})"), Form(R"({"a": {"b": 1, "c": 2}})"));
 }
 
 TEST(JsonFormTest, WhatIsNoDocumentHasNone) {
