@@ -110,11 +110,11 @@ Status Pipeline::Regain(const apply::TargetState& state) {
   return {};
 }
 
-void Pipeline::AwaitApplied(const Error& error) {
+bool Pipeline::AwaitApplied(const Error& error) {
   const Seq last = journal_->tail().seq;
   StatusReport now = board_->Read();
   if (now.applied_seq >= last || (now.phase != Phase::kCatchingUp && now.phase != Phase::kFollowing)) {
-    return;
+    return true;
   }
   board_->SetError(error);
   spdlog::error("{}; what was read before it, up to seq {}, is applied, then the migration stops", error.ToString(),
@@ -127,6 +127,7 @@ void Pipeline::AwaitApplied(const Error& error) {
       give_up = After(kAwaitApplied);
     }
   }
+  return !halt_.stop_requested();
 }
 
 Status Pipeline::FollowOnce() {

@@ -415,10 +415,9 @@ void Pipeline::StartCapture() {
         [this](const std::string& table) { return routes_.rules().Includes(table); },
         [this] { return copying_.load(); }, [this] { return !waiting_captured_; }, board_);
     if (const Status ran = loop.Run(halt_.get_token()); !ran) {
-      if (ran.error().error_class == ErrorClass::kData) {  // what was read before it is right
-        AwaitApplied(ran.error());
+      if (ran.error().error_class != ErrorClass::kData || AwaitApplied(ran.error())) {
+        Fatal(ran.error());
       }
-      Fatal(ran.error());
     }
   });
 }

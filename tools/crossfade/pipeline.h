@@ -92,9 +92,9 @@ class Pipeline {
   Status FollowOnce();
   // A journal that lost its end captures it again, before apply goes on with it.
   Status Regain(const apply::TargetState& state);
-  // In the thread of capture, which has ended with `error`: waits until what it has read is applied, as long as that
-  // goes on.
-  void AwaitApplied(const Error& error);
+  // In the thread of capture, which has ended with `error`, and what it has read before is right: waits until that is
+  // applied, as long as it goes on. False if the run ended meanwhile, by its own result.
+  bool AwaitApplied(const Error& error);
   Status BuildKeys();
   // Without `last`: until the goal, or a stop.
   Status ApplyUntil(const apply::Windows& windows, Seq from, std::optional<Seq> last);
