@@ -96,7 +96,7 @@ def touched_rows_give_no_false_alarm_and_hide_nothing(scene):
     scene.catch_up_and_compare(move)
 
 
-@hazard("continuous", "report", engines=("mariadb",))
+@hazard("continuous", "report")
 def a_report_does_not_call_equal_what_continuous_comparison_knows_to_differ(scene):
     """A pass that found all rows equal, then a row that differs and is touched: what is signed must say so."""
     scene.schema("CREATE TABLE t (id INT PRIMARY KEY, v INT, w INT); INSERT INTO t VALUES (1, 0, 0), (2, 0, 0), (3, 0, 0)")
@@ -227,7 +227,7 @@ def no_touched_row_is_forgotten_by_a_kill(scene):
         wait_shown(move, lambda v: v["open"] == 0, "mended, and not seen")
 
 
-@hazard("continuous", engines=("mariadb",))
+@hazard("continuous")
 def a_journal_without_the_touched_rows_begins_anew(scene):
     """Followed for a while without comparing, and trimmed: the last full pass no longer counts, and another finds what was touched meanwhile."""
     scene.schema("CREATE TABLE t (id INT PRIMARY KEY, v INT, w INT); INSERT INTO t VALUES (1, 0, 0), (2, 0, 0), (3, 0, 0)")
@@ -255,7 +255,7 @@ def a_journal_without_the_touched_rows_begins_anew(scene):
     expect(final(move, "different")["reasons"] == ["t id=2: different"], "another row")
 
 
-@hazard("continuous", engines=("mariadb",))
+@hazard("continuous")
 def tables_that_cannot_be_told_by_rows_are_compared_as_a_whole(scene):
     """No key, and TRUNCATE: they wait for a pass of their own, and the final check makes it itself."""
     scene.schema("CREATE TABLE twice (a INT, b VARCHAR(10)); INSERT INTO twice VALUES (1, 'x'), (1, 'x'), (2, NULL);"
