@@ -120,8 +120,8 @@ Result<bool> ContinuousCheck::Advance(TouchedReader* reader, const Sides& sides,
     still.insert(decision.undecided.begin(), decision.undecided.end());
     std::transform(decision.differences.begin(), decision.differences.end(), std::inserter(still, still.end()),
                    [](const Difference& difference) { return difference.key; });
-    std::erase_if(state_.open, [&, one = table](const auto& open) {
-      const bool equal = open.first.first == one->route().source.name && rows.keys.contains(open.first.second) &&
+    std::erase_if(state_.open, [&, one = table, &keys = rows.keys](const auto& open) {
+      const bool equal = open.first.first == one->route().source.name && keys.contains(open.first.second) &&
                          !still.contains(open.first.second);
       if (equal && open.second) {
         round->mended.push_back(Named(*one, open.first.second));
