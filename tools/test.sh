@@ -3,7 +3,7 @@
 #
 #   test.sh [--quick | --full] [--filter RE]
 #
-#   --quick     the inner loop: each case once, a sample of the crash tests, no load; under 5 minutes when built
+#   --quick     the inner loop: each case once on MariaDB, a sample of the hazards and of the crash tests, no load; under 5 minutes when built
 #   --full      all variants of the servers and settings, more random crashes, a million rows under load, an hour of comparing under load, each
 #               rule that closes a hazard and each of the types taken out or wrong in turn, which a test must notice, and clang-tidy
 #   --filter    only tests whose name matches (unit tests, cases, hazards, crash points)
@@ -242,12 +242,12 @@ fi
 run_tests unit "$python" tests/harness/servers.py mariadb $mysql postgres -- bash -c unit_tests
 
 case "$mode" in
-  quick) cases=() crash=(--count 8 --kills 2 --engine mariadb) ;;
-  normal) cases=(--variant plain --variant minimal-metadata --variant chunked) crash=() ;;
-  full) cases=(--all-variants) crash=(--full) ;;
+  quick) cases=(--engine mariadb) hazards=(--quick --sample 16) crash=(--count 4 --kills 1 --engine mariadb) ;;
+  normal) cases=(--variant plain --variant minimal-metadata --variant chunked) hazards=() crash=() ;;
+  full) cases=(--all-variants) hazards=(--full) crash=(--full) ;;
 esac
 run_tests cases "$python" tests/run_cases.py ${filter:+--filter "$filter"} "${cases[@]}"
-run_tests hazards "$python" tests/hazards/run_hazards.py --workers 2 ${filter:+--filter "$filter"} $([ "$mode" = normal ] || echo "--$mode")
+run_tests hazards "$python" tests/hazards/run_hazards.py --workers 2 ${filter:+--filter "$filter"} "${hazards[@]}"
 if [ "$mode" = full ]; then
   run_tests mutations "$python" tests/hazards/run_mutations.py ${filter:+--filter "$filter"}
   run_tests type-mutations "$python" tests/hazards/run_type_mutations.py ${filter:+--filter "$filter"}

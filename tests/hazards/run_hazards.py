@@ -3,6 +3,7 @@
 
 import argparse
 import os
+import random
 import re
 import sys
 import threading
@@ -58,7 +59,9 @@ def main():
     parser.add_argument("--filter", default="", metavar="RE", help="only those whose name, or number like H12, matches")
     parser.add_argument("--engine", action="append", choices=["mariadb", "mysql"])
     parser.add_argument("--quick", action="store_true", help="only MariaDB, and not the slow ones")
-    parser.add_argument("--workers", type=int, default=2, help="hazards tried at the same time, for each source server")
+    parser.add_argument("--workers", type=int, default=2, help="hazards tried at the same time, each worker's on source servers of its own")
+    parser.add_argument("--sample", type=int, metavar="N", help="only so many of them, drawn by --seed")
+    parser.add_argument("--seed", type=int, default=random.randrange(10 ** 6))
     parser.add_argument("--list", action="store_true")
     parser.add_argument("--keep", action="store_true")
     parser.add_argument("--full", action="store_true", help="the large transaction has 2 GiB")
@@ -81,6 +84,9 @@ def main():
         jobs = [job for job in jobs if job[1] != "mysql"]
     if arguments.quick:
         jobs = [job for job in jobs if job[1] == "mariadb"]
+    if arguments.sample is not None and len(jobs) > arguments.sample:
+        print("hazards: %d of %d, seed %d" % (arguments.sample, len(jobs), arguments.seed), flush=True)
+        jobs = [jobs[at] for at in sorted(random.Random(arguments.seed).sample(range(len(jobs)), arguments.sample))]
     engines = [engine for engine in engines if any(job[1] == engine for job in jobs)]
     counts = {"passed": 0, "failed": 0}
     on_engine = dict.fromkeys(engines, 0)
@@ -88,23 +94,24 @@ def main():
     begun = time.monotonic()
     with servers.Run(keep=arguments.keep) as run:
         target = run.start(servers.Postgres()) if jobs else None
-        sources = {engine: run.start(servers.source_server(engine)) for engine in engines}
+        # Each worker's own: what another wrote there would keep a check that waits for the source's end from ending.
+        sources = [{engine: run.start(servers.source_server(engine)) for engine in engines} for _ in range(arguments.workers)]
 
-        def worker():
+        def worker(own):
             while True:
                 with lock:
                     if not jobs:
                         return
                     function, engine = jobs.pop(0)
                 started = time.monotonic()
-                failure = attempt(run, sources[engine], target, function)
+                failure = attempt(run, own[engine], target, function)
                 with lock:
                     counts["failed" if failure else "passed"] += 1
                     on_engine[engine] += 1
                     print("%s %s/%s (%.0f s)%s" % ("FAILED" if failure else "passed", function.__name__, engine, time.monotonic() - started,
                                                    "\n    " + failure.strip().replace("\n", "\n    ") if failure else ""), flush=True)
 
-        threads = [threading.Thread(target=worker) for _ in range(arguments.workers)]
+        threads = [threading.Thread(target=worker, args=(own,)) for own in sources]
         for thread in threads:
             thread.start()
         for thread in threads:
