@@ -239,6 +239,21 @@ def what_was_read_before_a_schema_change_waits_for_a_slow_target(scene):
     expect(scene.on_target("SELECT count(*) FROM t").strip() == "3", "what came before the change is not all applied")
 
 
+@hazard("H19", quick=False)
+def a_stop_while_what_was_read_is_applied_is_a_stop(scene):
+    """Told to stop while the target keeps us waiting before a schema change: it stops as told. The next run applies the rest, and says what changed."""
+    move = started(scene, "CREATE TABLE t (id INT PRIMARY KEY, v INT); INSERT INTO t VALUES (1, 1)")
+    with contextlib.closing(scene.target.connect(scene.target_database)) as held:
+        held.cursor().execute("LOCK TABLE t")
+        scene.sql("INSERT INTO t VALUES (2, 2); ALTER TABLE t ADD COLUMN w INT DEFAULT 5")
+        wait_until(lambda: "CF1742" in move.log_tail(3000), "the change is not said while the target keeps us waiting")
+        os.kill(move.process.pid, signal.SIGTERM)
+        expect(move.wait() == 0, "a stop is not told by its status\n" + move.log_tail())
+    move.start()
+    scene.expect_exit(move, 5, "CF1742")
+    expect(scene.on_target("SELECT count(*) FROM t").strip() == "2", "what came before the change is not all applied")
+
+
 @hazard("H19")
 def columns_change_places(scene):
     """The rows do not show it, where the log names no columns: only the statement tells."""

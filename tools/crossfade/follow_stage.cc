@@ -112,18 +112,18 @@ Status Pipeline::Regain(const apply::TargetState& state) {
 
 bool Pipeline::AwaitApplied(const Error& error) {
   const Seq last = journal_->tail().seq;
-  StatusReport now = board_->Read();
-  if (now.applied_seq >= last || (now.phase != Phase::kCatchingUp && now.phase != Phase::kFollowing)) {
+  Seq applied = board_->Read().applied_seq;
+  if (applied >= last || copying_) {
     return true;
   }
   board_->SetError(error);
   spdlog::error("{}; what was read before it, up to seq {}, is applied, then the migration stops", error.ToString(),
                 last.value);
   Deadline give_up = After(kAwaitApplied);
-  while (now.applied_seq < last && !halt_.stop_requested() && std::chrono::steady_clock::now() < give_up) {
+  while (applied < last && !copying_ && !halt_.stop_requested() && std::chrono::steady_clock::now() < give_up) {
     SleepFor(kLookAtAppliedEvery, halt_.get_token());
-    const Seq before = std::exchange(now, board_->Read()).applied_seq;
-    if (now.applied_seq > before) {
+    const Seq before = std::exchange(applied, board_->Read().applied_seq);
+    if (applied > before) {
       give_up = After(kAwaitApplied);
     }
   }
