@@ -113,7 +113,7 @@ Status Pipeline::Regain(const apply::TargetState& state) {
 bool Pipeline::AwaitApplied(const Error& error) {
   const Seq last = journal_->tail().seq;
   Seq applied = board_->Read().applied_seq;
-  if (applied >= last || copying_) {
+  if (applied >= last || copying_ || work_) {  // in the copy and beside other work nothing is applied
     return true;
   }
   board_->SetError(error);
